@@ -1,0 +1,128 @@
+"""What a configuration means, whichever of the two document forms it was written in.
+
+`config.load` turns YAML into `Settings`; `gateway.assembly` turns `Settings` into the running
+snapshot. References (`$VAR`, `file:`) are resolved, defaults filled, names checked: nothing behind
+this file reads the environment or the disk for configuration.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from portico.config.secret import Secret
+from portico.limits import Deadlines, Limits
+
+RouteType = Literal["completions", "responses", "messages", "models"]
+"""The kinds of endpoint a path can be, in agentgateway's words."""
+
+
+class Address(Struct, frozen=True):
+    """Where to listen: `host` and `port`, or a unix socket `path`."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    path: str | None = None
+
+
+class ServerTls(Struct, frozen=True, kw_only=True):
+    """PEM files of a listener."""
+
+    cert: str
+    key: str
+
+
+class UpstreamTls(Struct, frozen=True, kw_only=True):
+    """How to verify, and present ourselves to, a provider. `root` is a PEM bundle path."""
+
+    root: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    hostname: str | None = None
+    insecure: bool = False
+
+
+class ProviderSettings(Struct, frozen=True, kw_only=True):
+    """Who serves a model. `kind` is a row of `portico.providers`; `name` labels logs and metrics.
+
+    `base_url` has that provider's official SDK's meaning; None means the SDK's variable, resolved
+    by the loader, or the public default. `formats` (custom providers only) maps a route type to
+    the upstream path, relative to the base URL.
+    """
+
+    kind: str
+    name: str
+    base_url: str | None = None
+    api_key: Secret | None = None
+    formats: dict[str, str] | None = None
+    tls: UpstreamTls | None = None
+
+
+class ModelSettings(Struct, frozen=True, kw_only=True):
+    """One entry of the model list.
+
+    `name` is what callers ask for: exact, `prefix*`, `*suffix` or `*`. `model` is the upstream id;
+    None sends the asked name on, without `strip_prefix`.
+    """
+
+    name: str
+    provider: ProviderSettings
+    model: str | None = None
+    strip_prefix: str = ""
+    visibility: Literal["public", "internal"] = "public"
+
+
+class CallerKey(Struct, frozen=True, kw_only=True):
+    """One caller. `digest` is SHA-256 of the key, hex; the key itself is not kept."""
+
+    digest: str
+    metadata: dict[str, str] = {}
+    allowed_models: tuple[str, ...] | None = None
+
+
+class ApiKeySettings(Struct, frozen=True, kw_only=True):
+    """`strict` refuses a call without a valid key; `optional` lets keyless calls through but
+    refuses wrong keys; `permissive` lets both through, unnamed."""
+
+    mode: Literal["strict", "optional", "permissive"] = "strict"
+    keys: tuple[CallerKey, ...] = ()
+
+
+class RouteSettings(Struct, frozen=True, kw_only=True):
+    """What one listener serves under a path prefix and for some host names.
+
+    `apis` maps a path suffix to a route type; the longest suffix wins. `hostnames` empty means any.
+    """
+
+    apis: dict[str, RouteType]
+    models: tuple[ModelSettings, ...]
+    api_key: ApiKeySettings | None = None
+    path_prefix: str = "/"
+    hostnames: tuple[str, ...] = ()
+    name: str = ""
+
+
+class ListenerSettings(Struct, frozen=True, kw_only=True):
+    """One socket and what it serves; the first route that matches wins."""
+
+    address: Address
+    routes: tuple[RouteSettings, ...]
+    tls: ServerTls | None = None
+
+
+class LogSettings(Struct, frozen=True, kw_only=True):
+    """`access` turns the per-request line on; `format` is for the human log."""
+
+    level: Literal["debug", "info", "warn", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+    access: bool = True
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything the gateway needs to run."""
+
+    listeners: tuple[ListenerSettings, ...]
+    admin: Address | None = Address("127.0.0.1", 15000)
+    limits: Limits = Limits()
+    deadlines: Deadlines = Deadlines()
+    log: LogSettings = LogSettings()
+    workers: int = 1

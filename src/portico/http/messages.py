@@ -1,0 +1,90 @@
+"""What passes between a server and the application behind it.
+
+`Request` is complete before `handle` is called: the body has been read within its limits. `Reply`
+is the one way out, implemented by the socket server (`server.py`) and the ASGI adapter
+(`asgi.py`). Header blocks are raw bytes, `name: value CRLF` repeated, lower-case names, because
+they are mostly constants joined once per route.
+"""
+
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+
+class Request:
+    """One inbound request.
+
+    `headers` maps lower-case names to values; a repeated field is joined with `, ` except where
+    repetition is refused (host, content-length, credentials). `target` is the path as it came,
+    without the query and not decoded. `context` belongs to the application. `received` is
+    `time.monotonic()` when the head was complete.
+    """
+
+    __slots__ = ("body", "context", "headers", "method", "peer", "query", "received", "target")
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        query: bytes,
+        headers: dict[bytes, bytes],
+        peer: str,
+        received: float,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.query = query
+        self.headers = headers
+        self.peer = peer
+        self.received = received
+        self.body: bytes = b""
+        self.context: Any = None
+
+
+class Source(Protocol):
+    """Where relayed bytes come from; paused while the client cannot take more."""
+
+    def pause(self) -> None:
+        """Stop reading."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+
+class Reply(Protocol):
+    """The answer to one request. Exactly one of `send`, `start ... end`, or `abort` happens."""
+
+    started: bool
+    """True once a status line was written."""
+    bytes_sent: int
+    """Body bytes written so far."""
+
+    def send(self, status: int, headers: bytes, body: bytes) -> None:
+        """Write a whole answer at once (adds `content-length`)."""
+
+    def start(self, status: int, headers: bytes, length: int | None) -> None:
+        """Write the head. `length` None means chunked (or close-delimited for HTTP/1.0)."""
+
+    def write(self, data: bytes) -> None:
+        """Write one piece of the body; empty pieces are ignored."""
+
+    def end(self) -> None:
+        """Finish the body."""
+
+    def abort(self) -> None:
+        """Cut the connection so that an unfinished body cannot look finished."""
+
+    def attach(self, source: Source | None) -> None:
+        """Tell whom to pause while the client is slow; None detaches."""
+
+
+class Application(Protocol):
+    """What a server serves. Both methods must be cheap to call; `admit` never blocks."""
+
+    def admit(self, request: Request) -> Exception | None:
+        """Look at the head before the body is read. An error answers at once, without the body."""
+
+    def refuse(self, request: Request | None, reply: Reply, error: Exception) -> None:
+        """Write the answer for an error the server itself met (bad HTTP, limits, deadlines)."""
+
+    def handle(self, request: Request, reply: Reply) -> Coroutine[Any, Any, None]:
+        """Serve one request. Cancelled when the client leaves."""

@@ -1,0 +1,20 @@
+"""Identifiers: unique, sortable within a process, cheap. They are not secrets."""
+
+import itertools
+import os
+
+
+class IdSource:
+    """Makes ids like `req_5f2c9e1ab07d0000002a`: prefix, 12 random hex digits, a counter.
+
+    The random part is drawn once per source, so two workers never share a stream of ids.
+    """
+
+    __slots__ = ("_counter", "_stem")
+
+    def __init__(self, prefix: str, entropy: bytes | None = None) -> None:
+        self._stem = f"{prefix}_{(entropy or os.urandom(6)).hex()}"
+        self._counter = itertools.count(1)
+
+    def __call__(self) -> str:
+        return f"{self._stem}{next(self._counter):08x}"
