@@ -9,6 +9,8 @@ they are mostly constants joined once per route.
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+from portico.errors import PorticoError
+
 
 class Request:
     """One inbound request.
@@ -57,6 +59,11 @@ class Reply(Protocol):
     """True once a status line was written."""
     bytes_sent: int
     """Body bytes written so far."""
+    gone: bool
+    """True once the client has left; writes are then ignored."""
+    probe: bytes
+    """What may be written between two writes to learn whether the client is still there (an SSE
+    comment), or nothing."""
 
     def send(self, status: int, headers: bytes, body: bytes) -> None:
         """Write a whole answer at once (adds `content-length`)."""
@@ -80,10 +87,10 @@ class Reply(Protocol):
 class Application(Protocol):
     """What a server serves. Both methods must be cheap to call; `admit` never blocks."""
 
-    def admit(self, request: Request) -> Exception | None:
+    def admit(self, request: Request) -> PorticoError | None:
         """Look at the head before the body is read. An error answers at once, without the body."""
 
-    def refuse(self, request: Request | None, reply: Reply, error: Exception) -> None:
+    def refuse(self, request: Request | None, reply: Reply, error: PorticoError) -> None:
         """Write the answer for an error the server itself met (bad HTTP, limits, deadlines)."""
 
     def handle(self, request: Request, reply: Reply) -> Coroutine[Any, Any, None]:

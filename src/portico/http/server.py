@@ -1,0 +1,176 @@
+"""The HTTP/1.1 server: listeners, the set of open connections, graceful drain.
+
+One `HttpServer` per worker. What happens on one connection is in `connection.py`; this file owns
+what connections share: the application, the limits, the sweeper, the date header, and the way down.
+
+Drain, on SIGTERM (reliability.md section 3): new connections are refused, idle ones closed, answers
+carry `connection: close`; what still runs after `deadlines.drain` is cancelled, which the
+application turns into its dialect's error frame.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Sequence
+from email.utils import formatdate
+from pathlib import Path
+from time import time
+
+from portico.http.connection import Connection
+from portico.http.deadlines import Sweeper
+from portico.http.events import HttpEvents, NullEvents
+from portico.http.messages import Application
+from portico.limits import Deadlines, Limits
+
+BACKLOG = 2048
+
+
+class Listener:
+    """One bound socket. `port` is the real one when 0 was asked for."""
+
+    __slots__ = ("_server", "path", "port")
+
+    def __init__(self, server: asyncio.Server, port: int, path: str | None) -> None:
+        self._server = server
+        self.port = port
+        self.path = path
+
+    def close(self) -> None:
+        """Stop accepting."""
+        self._server.close()
+        if self.path is not None:
+            with contextlib.suppress(OSError):
+                Path(self.path).unlink()
+
+
+class HttpServer:
+    """Serves one `Application` on any number of listeners."""
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        limits: Limits | None = None,
+        deadlines: Deadlines | None = None,
+        sweeper: Sweeper | None = None,
+        events: HttpEvents | None = None,
+    ) -> None:
+        self.app = app
+        self.limits = limits or Limits()
+        self.deadlines = deadlines or Deadlines()
+        self.sweeper = sweeper or Sweeper()
+        self.events: HttpEvents = events or NullEvents()
+        self.connections: set[Connection] = set()
+        self.buffered_bytes = 0
+        self.draining = False
+        self.date = b""
+        self._date_second = 0
+        self._listeners: list[Listener] = []
+        self._empty: asyncio.Event | None = None
+        self._tick(0.0, 0.0)
+        self.sweeper.on_tick(self._tick)
+
+    async def listen(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        path: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        reuse_port: bool = False,
+    ) -> Listener:
+        """Bind and accept. `path` means a unix socket and wins over `host` and `port`."""
+        loop = asyncio.get_running_loop()
+        self.sweeper.start()
+        scheme = b"https" if tls is not None else b"http"
+
+        def connect() -> Connection:
+            return Connection(self, loop, scheme)
+
+        if path is not None:
+            _remove_stale_socket(path)
+            server = await loop.create_unix_server(connect, path, ssl=tls, backlog=BACKLOG)
+            bound = 0
+        else:
+            server = await loop.create_server(
+                connect, host, port, ssl=tls, backlog=BACKLOG, reuse_port=reuse_port or None
+            )
+            bound = server.sockets[0].getsockname()[1]
+        listener = Listener(server, bound, path)
+        self._listeners.append(listener)
+        return listener
+
+    def apply(self, limits: Limits, deadlines: Deadlines) -> None:
+        """Use other limits and deadlines from the next phase of each request on."""
+        self.limits = limits
+        self.deadlines = deadlines
+
+    async def drain(self, patience: float, forced: float) -> bool:
+        """Stop accepting and wait for what runs. True when nothing had to be cut.
+
+        After `patience` seconds the rest is cancelled and given `forced` seconds to say goodbye.
+        """
+        self.draining = True
+        self._stop_listening()
+        for connection in list(self.connections):
+            connection.drain()
+        if await self._wait_empty(patience):
+            return True
+        for connection in list(self.connections):
+            connection.interrupt()
+        await self._wait_empty(forced)
+        await self.close()
+        return False
+
+    async def close(self) -> None:
+        """Stop at once, cutting what still runs."""
+        self._stop_listening()
+        for connection in list(self.connections):
+            connection.kill()
+        await self._wait_empty(1.0)
+        self.sweeper.stop()
+
+    def discard(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self.connections.discard(connection)
+        if self._empty is not None and not self.connections:
+            self._empty.set()
+
+    async def _wait_empty(self, patience: float) -> bool:
+        if not self.connections:
+            return True
+        self._empty = asyncio.Event()
+        try:
+            await asyncio.wait_for(self._empty.wait(), patience)
+        except TimeoutError:
+            return False
+        finally:
+            self._empty = None
+        return True
+
+    def _stop_listening(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+
+    def _tick(self, now: float, lag: float) -> None:
+        second = int(time())
+        if second != self._date_second:
+            self._date_second = second
+            self.date = b"date: " + formatdate(second, usegmt=True).encode("ascii") + b"\r\n"
+
+
+def server_tls(cert: str, key: str, *, versions: Sequence[str] = ("http/1.1",)) -> ssl.SSLContext:
+    """A server context: TLS 1.2 or later, HTTP/1.1 by ALPN. Raises OSError or SSLError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(cert, key)
+    context.set_alpn_protocols(list(versions))
+    return context
+
+
+def _remove_stale_socket(path: str) -> None:
+    """A socket file that a dead process left behind would make bind fail."""
+    file = Path(path)
+    if file.is_socket():
+        file.unlink()

@@ -1,0 +1,78 @@
+"""What a request head must satisfy before anything believes it.
+
+llhttp (through httptools, no leniency flags) already refuses bare CR and LF, obs-fold, NUL, bad
+tokens, `Content-Length` with `Transfer-Encoding`, repeated or malformed `Content-Length`, and bad
+chunk sizes. The rest of RFC 9112 sections 3.2, 6.1 and 6.3 that a gateway must not miss is here.
+Anything doubtful is refused: a proxy that guesses is how requests are smuggled.
+"""
+
+import re
+from typing import Final
+
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_TARGET = re.compile(rb"/[!-\"$-~]*")
+
+# A second one of these would let two readers of the same head disagree about who asks, for what.
+_ONCE: Final = frozenset(
+    (b"host", b"content-length", b"transfer-encoding", b"authorization", b"x-api-key",
+     b"content-encoding", b"content-type", b"expect")
+)  # fmt: skip
+
+# RFC 9110 section 6.5.1: fields that steer framing, routing or identity never come as trailers.
+_NO_TRAILER: Final = _ONCE | {b"connection", b"te", b"upgrade", b"cookie"}
+
+
+def repeated(headers: dict[bytes, bytes], name: bytes, value: bytes) -> str | None:
+    """Join a repeated field into `headers`, or say why it may not repeat."""
+    if name in _ONCE:
+        return f"The header {name.decode('latin-1')!r} was sent more than once."
+    headers[name] = headers[name] + b", " + value
+    return None
+
+
+def head_fault(version: str, headers: dict[bytes, bytes]) -> str | None:
+    """Why the head of a request is refused with 400, or None."""
+    host = headers.get(b"host")
+    if host is None:
+        if version != "1.0":
+            return "The request has no Host header."
+    elif _HOST.fullmatch(host) is None:
+        return "The Host header is not a host name with an optional port."
+    if version != "1.1" and version != "1.0":
+        return "Only HTTP/1.1 and HTTP/1.0 are spoken here."
+    coding = headers.get(b"transfer-encoding")
+    if coding is not None:
+        if version == "1.0":
+            return "Transfer-Encoding is not part of HTTP/1.0."
+        if coding != b"chunked":
+            return "The only transfer coding accepted is 'chunked'."
+    length = headers.get(b"content-length")
+    if length is not None and not length.isdigit():
+        return "Content-Length is not a plain number."
+    return None
+
+
+def split_target(url: bytes, host: bytes | None) -> tuple[bytes, bytes] | None:
+    """The path and query of a request target, or None when it is not one we serve.
+
+    Origin form is the rule. Absolute form must name the same authority as Host (RFC 9112 section
+    3.2.2 asks servers to take it); authority and asterisk forms are for proxies.
+    """
+    if not url.startswith(b"/"):
+        scheme, sep, rest = url.partition(b"://")
+        authority, slash, path = rest.partition(b"/")
+        if scheme.lower() not in (b"http", b"https") or not sep or not slash or authority != host:
+            return None
+        url = slash + path
+    if _TARGET.fullmatch(url) is None:
+        return None
+    path, _, query = url.partition(b"?")
+    return path, query
+
+
+def trailer_fault(trailers: dict[bytes, bytes]) -> str | None:
+    """Why the trailers of a chunked body are refused, or None."""
+    for name in trailers:
+        if name in _NO_TRAILER:
+            return f"The field {name.decode('latin-1')!r} may not be a trailer."
+    return None

@@ -1,0 +1,387 @@
+"""One connection to a provider: a request out, an answer in, every limit and deadline between.
+
+A connection serves one exchange at a time. It wakes its owner once when the answer can be acted on
+(whole, or long enough, or a stream) and after that hands bytes to a consumer callback straight from
+the socket, so that relaying a stream event costs no task switch.
+
+Every way an answer can fail to be whole ends in a typed error; a connection that met one, or that
+is let go before its answer ended, is closed and never reused.
+"""
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from httptools import (
+    HttpParserCallbackError,
+    HttpParserError,
+    HttpParserUpgrade,
+    HttpResponseParser,
+)
+
+from portico.errors import UpstreamFault, UpstreamProtocol, UpstreamTimeout, UpstreamTruncated
+from portico.http.deadlines import NEVER
+
+if TYPE_CHECKING:
+    from portico.http.client import Pool
+
+BIG_READ = 8 * 1024
+_NO_BODY = frozenset((204, 304))
+
+
+class _StopParsingError(Exception):
+    """Stops the parser from inside a callback; the reason is in `UpstreamConnection._fault`."""
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """See the module docstring. Obtained from `HttpClient.lease`, given back with `release`."""
+
+    __slots__ = (
+        "_busy",
+        "_chunks",
+        "_close_delimited",
+        "_closed",
+        "_consumer",
+        "_fault",
+        "_feed_size",
+        "_head_bytes",
+        "_head_done",
+        "_hold",
+        "_idle_seconds",
+        "_loop",
+        "_parser",
+        "_paused",
+        "_pool",
+        "_reusable",
+        "_total_deadline",
+        "_transport",
+        "_waiter",
+        "buffered",
+        "complete",
+        "deadline",
+        "event_stream",
+        "first_byte_at",
+        "headers",
+        "proxy_header",
+        "proxy_prefix",
+        "status",
+    )
+
+    def __init__(self, pool: "Pool", loop: asyncio.AbstractEventLoop) -> None:
+        self._pool = pool
+        self._loop = loop
+        self._parser = HttpResponseParser(self)
+        self._transport: Any = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._consumer: Callable[[bytes], None] | None = None
+        self._chunks: list[bytes] = []
+        self._fault: UpstreamFault | None = None
+        self._busy = False
+        self._closed = False
+        self._paused = False
+        self._head_done = False
+        self._close_delimited = False
+        self._reusable = False
+        self._hold = 0
+        self._head_bytes = 0
+        self._feed_size = 0
+        self._idle_seconds = 0.0
+        self._total_deadline = NEVER
+        self.deadline = NEVER
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.buffered = 0
+        self.complete = False
+        self.event_stream = False
+        self.first_byte_at = 0.0
+        self.proxy_prefix = b""
+        self.proxy_header = b""
+
+    # -- the owner's side ---------------------------------------------------------------------
+
+    @property
+    def usable(self) -> bool:
+        """Open, with nothing in flight."""
+        return not self._closed and not self._transport.is_closing()
+
+    def send(self, head: bytes, body: bytes, hold: int, *, first_byte: float, idle: float,
+             total: float) -> None:  # fmt: skip
+        """Send one request. `head` is a whole HTTP/1.1 head, its `content-length` included.
+
+        `hold` is how many body bytes are gathered before the owner is woken; an event stream wakes
+        it at once. The deadlines are seconds from now, for the first byte of the answer, between
+        two reads, and for everything.
+        """
+        now = monotonic()
+        self._busy = True
+        self.complete = False
+        self._reusable = False
+        self._head_done = False
+        self._close_delimited = False
+        self.event_stream = False
+        self.status = 0
+        self.headers = {}
+        self._hold = hold
+        self._head_bytes = 0
+        self.buffered = 0
+        self.first_byte_at = 0.0
+        self._idle_seconds = idle
+        self._total_deadline = now + total
+        self.deadline = now + min(first_byte, total)
+        if self.proxy_prefix:
+            head = self._for_proxy(head)
+        if len(body) <= BIG_READ * 8:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._transport.write(body)
+
+    async def answer(self) -> None:
+        """Wait until the answer can be acted on; then `status`, `headers` are set.
+
+        Raises an `UpstreamFault`. Afterwards either `complete`, or `event_stream`, or more than
+        `hold` bytes are `buffered`.
+        """
+        if not self._ready():
+            await self._wait()
+
+    def take(self) -> bytes:
+        """The body bytes buffered so far; they leave the buffer."""
+        chunks = self._chunks
+        self.buffered = 0
+        if len(chunks) == 1:
+            data = chunks[0]
+        else:
+            data = b"".join(chunks)
+        chunks.clear()
+        return data
+
+    async def relay(self, consumer: Callable[[bytes], None]) -> None:
+        """Hand what is buffered and all that follows to `consumer`, until the answer ends.
+
+        Returns when the answer is whole; raises an `UpstreamFault` when it is not, or whatever
+        `consumer` raised.
+        """
+        if self._chunks:
+            consumer(self.take())
+        if self.complete:
+            return
+        self._consumer = consumer
+        self.resume()
+        await self._wait()
+
+    def pause(self) -> None:
+        """Stop reading from the provider: the client is slower than it."""
+        if not self._paused and not self._closed:
+            self._paused = True
+            self._transport.pause_reading()
+            self.deadline = self._total_deadline
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused and not self._closed:
+            self._paused = False
+            self._transport.resume_reading()
+            self.deadline = min(monotonic() + self._idle_seconds, self._total_deadline)
+
+    def release(self) -> None:
+        """Give the connection back: kept if its answer ended well, closed otherwise."""
+        self._consumer = None
+        self._waiter = None
+        self._busy = False
+        if self._closed:
+            return
+        if self.complete and self._reusable and not self._transport.get_write_buffer_size():
+            if self._paused:
+                self.resume()
+            self._pool.keep(self)
+        else:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close, whatever the state."""
+        if not self._closed:
+            self._transport.abort()
+
+    # -- transport callbacks ------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._pool.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed = True
+        self._pool.closed(self)
+        if self._busy and not self.complete:
+            if self._close_delimited and exc is None:
+                self.complete = True
+            elif self._fault is None:
+                self._fault = UpstreamTruncated(
+                    "The provider closed the connection before its answer was whole.",
+                    debug=f"connection lost: {exc!r}; head seen: {self._head_done}",
+                )
+            self._wake()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def data_received(self, data: bytes) -> None:
+        if not self._busy:
+            # Bytes that answer nothing: the framing of the last answer was a lie.
+            self._transport.abort()
+            return
+        self._feed_size = len(data)
+        now = monotonic()
+        if self.first_byte_at == 0.0:
+            self.first_byte_at = now
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade, HttpParserCallbackError) as error:
+            if not self.complete:
+                self._break(error)
+                return
+            self._reusable = False
+        deadline = now + self._idle_seconds
+        self.deadline = deadline if deadline < self._total_deadline else self._total_deadline
+        consumer = self._consumer
+        if consumer is None:
+            if self._ready():
+                self._wake()
+                if self.buffered > self._hold and not self.complete:
+                    self.pause()
+            elif not self._head_done:
+                self._head_incomplete()
+            return
+        if self._chunks:
+            try:
+                consumer(self.take())
+            except Exception as error:
+                self._fail(error)
+                return
+        if self.complete:
+            self._wake()
+
+    # -- parser callbacks ---------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        headers = self.headers
+        if self._head_done:
+            return  # trailers carry nothing we pass on
+        if name in headers:
+            value = headers[name] + b", " + value
+        headers[name] = value
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        headers = self.headers
+        if status < 200:
+            if status == 101:
+                raise _StopParsingError
+            self.headers = {}
+            return
+        self.status = status
+        if self._feed_size > BIG_READ or self._head_bytes:
+            size = sum(len(k) + len(v) + 4 for k, v in headers.items())
+            if size > self._pool.limits.response_head_bytes:
+                raise _StopParsingError
+        self._head_done = True
+        if b"content-length" not in headers and b"transfer-encoding" not in headers:
+            self._close_delimited = status not in _NO_BODY
+        kind = headers.get(b"content-type")
+        self.event_stream = (
+            kind is not None and status == 200 and kind[:17].lower() == b"text/event-stream"
+        )
+
+    def on_body(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self.buffered += len(data)
+
+    def on_message_complete(self) -> None:
+        if self._head_done:
+            if self.complete:
+                self._reusable = False  # a second answer to one request
+                raise _StopParsingError
+            self.complete = True
+            self._reusable = self._parser.should_keep_alive()
+
+    # -- deadlines ----------------------------------------------------------------------------
+
+    def expire(self, now: float) -> None:
+        """`Sweeper` found the deadline passed."""
+        self.deadline = NEVER
+        if not self._busy:
+            self._transport.abort()
+            return
+        events = self._pool.events
+        if now >= self._total_deadline:
+            events.limit_hit("total")
+            message = "The provider did not finish in time."
+        elif not self.first_byte_at:
+            events.limit_hit("firstByte")
+            message = "The provider did not begin to answer in time."
+        else:
+            events.limit_hit("idle")
+            message = "The provider fell silent in the middle of its answer."
+        self._fail(UpstreamTimeout(message))
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _ready(self) -> bool:
+        return self._head_done and (
+            self.complete or self.event_stream or self.buffered > self._hold
+        )
+
+    async def _wait(self) -> None:
+        if self._fault is None and not self._closed:
+            self._waiter = waiter = self._loop.create_future()
+            await waiter
+        if self._fault is not None:
+            raise self._fault
+        if self._closed and not self.complete:
+            raise UpstreamTruncated("The provider closed the connection.")
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        """End the exchange with `error`; the connection is closed."""
+        self._consumer = None
+        if isinstance(error, UpstreamFault):
+            self._fault = error
+            self._wake()
+        else:
+            waiter, self._waiter = self._waiter, None
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(error)
+        self._transport.abort()
+
+    def _break(self, error: Exception) -> None:
+        """What came is not HTTP. Whole body pieces before the break still reach the consumer."""
+        if self._chunks and self._consumer is not None:
+            consumer, self._consumer = self._consumer, None
+            try:
+                consumer(self.take())
+            except Exception as failure:
+                self._fail(failure)
+                return
+        self._fail(
+            UpstreamProtocol("The provider's answer is not valid HTTP.", debug=f"llhttp: {error!r}")
+        )
+
+    def _head_incomplete(self) -> None:
+        self._head_bytes += self._feed_size
+        if self._head_bytes > self._pool.limits.response_head_bytes:
+            self._pool.events.limit_hit("responseHeadBytes")
+            self._fail(UpstreamProtocol("The provider's response head is too large."))
+
+    def _for_proxy(self, head: bytes) -> bytes:
+        """Absolute form for a plain-HTTP proxy (RFC 9112 section 3.2.2)."""
+        method, _, rest = head.partition(b" ")
+        line, _, fields = rest.partition(b"\r\n")
+        return b"%b %b%b\r\n%b%b" % (method, self.proxy_prefix, line, self.proxy_header, fields)
