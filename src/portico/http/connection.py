@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
         self._peer = str(peer[0]) if isinstance(peer, tuple) and peer else "unix"
         server.connections.add(self)
         server.sweeper.members.add(self)
-        server.events.connection_opened()
+        server.events.connections_opened()
         self.deadline = monotonic() + server.deadlines.header
         if len(server.connections) > server.limits.connections:
             server.events.limit_hit("connections")
@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         server = self._server
         server.sweeper.members.discard(self)
-        server.events.connection_closed()
+        server.events.connections_closed()
         self._phase = LINGER
         self._drop_body()
         while self._queue:

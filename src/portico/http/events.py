@@ -6,10 +6,10 @@ from typing import Protocol
 class HttpEvents(Protocol):
     """Called synchronously from the protocol classes; must be cheap and must not raise."""
 
-    def connection_opened(self) -> None:
+    def connections_opened(self) -> None:
         """A client connection was accepted."""
 
-    def connection_closed(self) -> None:
+    def connections_closed(self) -> None:
         """It is gone."""
 
     def http_rejected(self, reason: str) -> None:
@@ -22,10 +22,10 @@ class HttpEvents(Protocol):
 class NullEvents:
     """Counts nothing."""
 
-    def connection_opened(self) -> None:
+    def connections_opened(self) -> None:
         """Ignore."""
 
-    def connection_closed(self) -> None:
+    def connections_closed(self) -> None:
         """Ignore."""
 
     def http_rejected(self, reason: str) -> None:

@@ -67,6 +67,7 @@ class HttpServer:
         self._date_second = 0
         self._listeners: list[Listener] = []
         self._empty: asyncio.Event | None = None
+        self._hurried = asyncio.Event()
         self._tick(0.0, 0.0)
         self.sweeper.on_tick(self._tick)
 
@@ -114,13 +115,22 @@ class HttpServer:
         self._stop_listening()
         for connection in list(self.connections):
             connection.drain()
-        if await self._wait_empty(patience):
+        waiting = asyncio.ensure_future(self._wait_empty(patience))
+        hurried = asyncio.ensure_future(self._hurried.wait())
+        await asyncio.wait((waiting, hurried), return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        waiting.cancel()
+        if not self.connections:
             return True
         for connection in list(self.connections):
             connection.interrupt()
         await self._wait_empty(forced)
         await self.close()
         return False
+
+    def hurry(self) -> None:
+        """Wait no longer: a drain in progress goes to its last phase."""
+        self._hurried.set()
 
     async def close(self) -> None:
         """Stop at once, cutting what still runs."""

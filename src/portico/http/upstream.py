@@ -40,7 +40,6 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_busy",
         "_chunks",
-        "_close_delimited",
         "_closed",
         "_consumer",
         "_fault",
@@ -58,13 +57,16 @@ class UpstreamConnection(asyncio.Protocol):
         "_transport",
         "_waiter",
         "buffered",
+        "close_delimited",
         "complete",
         "deadline",
         "event_stream",
         "first_byte_at",
         "headers",
+        "last_read",
         "proxy_header",
         "proxy_prefix",
+        "sent_at",
         "status",
     )
 
@@ -81,7 +83,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._closed = False
         self._paused = False
         self._head_done = False
-        self._close_delimited = False
+        self.close_delimited = False
         self._reusable = False
         self._hold = 0
         self._head_bytes = 0
@@ -95,6 +97,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.complete = False
         self.event_stream = False
         self.first_byte_at = 0.0
+        self.last_read = 0.0
+        self.sent_at = 0.0
         self.proxy_prefix = b""
         self.proxy_header = b""
 
@@ -113,12 +117,12 @@ class UpstreamConnection(asyncio.Protocol):
         it at once. The deadlines are seconds from now, for the first byte of the answer, between
         two reads, and for everything.
         """
-        now = monotonic()
+        self.sent_at = now = monotonic()
         self._busy = True
         self.complete = False
         self._reusable = False
         self._head_done = False
-        self._close_delimited = False
+        self.close_delimited = False
         self.event_stream = False
         self.status = 0
         self.headers = {}
@@ -214,7 +218,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._closed = True
         self._pool.closed(self)
         if self._busy and not self.complete:
-            if self._close_delimited and exc is None:
+            if self.close_delimited and exc is None:
                 self.complete = True
             elif self._fault is None:
                 self._fault = UpstreamTruncated(
@@ -232,7 +236,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.abort()
             return
         self._feed_size = len(data)
-        now = monotonic()
+        self.last_read = now = monotonic()
         if self.first_byte_at == 0.0:
             self.first_byte_at = now
         try:
@@ -288,7 +292,7 @@ class UpstreamConnection(asyncio.Protocol):
                 raise _StopParsingError
         self._head_done = True
         if b"content-length" not in headers and b"transfer-encoding" not in headers:
-            self._close_delimited = status not in _NO_BODY
+            self.close_delimited = status not in _NO_BODY
         kind = headers.get(b"content-type")
         self.event_stream = (
             kind is not None and status == 200 and kind[:17].lower() == b"text/event-stream"

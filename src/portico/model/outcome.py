@@ -21,6 +21,8 @@ class Outcome:
     `lane` is `splice`, `translate`, `opaque` or ``. `alias` is the configured model name that
     matched (bounded); `request_model` is what the caller wrote (not bounded, never a label alone).
     `upstream_model` is the id sent to the provider, `response_model` the id it answered with.
+    `upstream_started` is when the first attempt began, `upstream_first_byte` and
+    `upstream_finished` the first and last byte of the answer that was used.
     `caller` is the key's metadata. `status` is what the client got, 499 if it left before one.
     """
 
@@ -48,6 +50,7 @@ class Outcome:
         "started",
         "status",
         "stream",
+        "upstream_finished",
         "upstream_first_byte",
         "upstream_model",
         "upstream_request_id",
@@ -65,6 +68,7 @@ class Outcome:
         self.first_byte = 0.0
         self.upstream_started = 0.0
         self.upstream_first_byte = 0.0
+        self.upstream_finished = 0.0
         self.endpoint = ""
         self.operation = ""
         self.dialect = ""

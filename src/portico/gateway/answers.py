@@ -1,0 +1,31 @@
+"""Heads and bodies of the answers the gateway makes itself."""
+
+from portico.dialects.base import Dialect
+from portico.errors import PorticoError
+from portico.http.messages import Reply
+
+JSON = b"content-type: application/json\r\n"
+
+
+def request_id_header(request_id: str) -> bytes:
+    """`x-request-id`, as one header line."""
+    return b"x-request-id: %b\r\n" % request_id.encode("ascii")
+
+
+def send_error(reply: Reply, dialect: Dialect, error: PorticoError, request_id: str) -> int:
+    """Write `error` as an HTTP answer in the client's dialect. Returns the body's size."""
+    body = dialect.encode_error(error, request_id)
+    reply.send(error.http_status, error_headers(error, request_id), body)
+    return len(body)
+
+
+def error_headers(error: PorticoError, request_id: str) -> bytes:
+    """The header block of an error answer."""
+    headers = JSON + request_id_header(request_id)
+    if error.retryable is not None:
+        headers += b"x-should-retry: true\r\n" if error.retryable else b"x-should-retry: false\r\n"
+    if error.retry_after is not None:
+        headers += b"retry-after: %b\r\n" % error.retry_after.encode("ascii", "ignore")
+    if error.http_status == 401:
+        headers += b'www-authenticate: Bearer realm="portico"\r\n'
+    return headers

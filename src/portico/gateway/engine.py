@@ -1,0 +1,270 @@
+"""The orchestrator: one request from its head to its record.
+
+`Gateway` holds the current snapshot and what outlives it. `Door` is the `Application` of one
+listener. Every path out of here, including refusals, cancelled calls and defects, ends in exactly
+one `Outcome` handed to the recorder.
+"""
+
+import asyncio
+import logging
+from time import monotonic
+from typing import Protocol
+
+from portico.dialects.base import Dialect
+from portico.dialects.registry import DIALECTS
+from portico.errors import (
+    BadRequest,
+    ClientFault,
+    InternalError,
+    NotFound,
+    Overloaded,
+    PolicyDenied,
+    PorticoError,
+    UpstreamFault,
+)
+from portico.gateway.answers import send_error
+from portico.gateway.call import Call
+from portico.gateway.models import ModelList
+from portico.gateway.routes import check_method, unknown_path
+from portico.gateway.snapshot import Entry, Route, Snapshot
+from portico.gateway.splice import splice
+from portico.http.body import decoded
+from portico.http.client import HttpClient
+from portico.http.messages import Reply, Request
+from portico.ids import IdSource
+from portico.model.outcome import Outcome, Verdict
+
+log = logging.getLogger("portico.gateway")
+
+CLIENT_CLOSED = 499
+"""What the record says when the caller left before a status was sent (nginx's number)."""
+
+
+class Recorder(Protocol):
+    """Where finished requests are told."""
+
+    def begin(self) -> None:
+        """A request is in flight."""
+
+    def finish(self, outcome: Outcome) -> None:
+        """It is over; the record is complete."""
+
+    def limit_hit(self, limit: str) -> None:
+        """A named limit was hit."""
+
+
+class Gateway:
+    """The running gateway of one worker."""
+
+    def __init__(self, snapshot: Snapshot, client: HttpClient, recorder: Recorder) -> None:
+        self.snapshot = snapshot
+        self.client = client
+        self.recorder = recorder
+        self.model_list = ModelList(client)
+        self.new_id = IdSource("req")
+
+    def door(self, index: int) -> "Door":
+        """The application of listener `index`."""
+        return Door(self, index)
+
+    def swap(self, snapshot: Snapshot) -> None:
+        """Serve new requests from another snapshot; those in flight keep theirs."""
+        self.snapshot = snapshot
+        self.client.limits = snapshot.limits
+        self.client.deadlines = snapshot.deadlines
+        self.model_list = ModelList(self.client)
+
+
+class Door:
+    """`messages.Application` for one listener."""
+
+    __slots__ = ("_gateway", "_index")
+
+    def __init__(self, gateway: Gateway, index: int) -> None:
+        self._gateway = gateway
+        self._index = index
+
+    def admit(self, request: Request) -> PorticoError | None:
+        """Route and authenticate by the head alone."""
+        gateway = self._gateway
+        snapshot = gateway.snapshot
+        outcome = Outcome(
+            gateway.new_id(), request.method.decode("latin-1"), request.peer, request.received
+        )
+        request.context = call = Call(outcome, snapshot)
+        route = snapshot.fronts[self._index].route(request)
+        if route is None:
+            return unknown_path(request)
+        call.route = route
+        if route.keys is not None:
+            try:
+                call.caller = caller = route.keys.identify(request.headers)
+            except PorticoError as error:
+                # Known paths get their own dialect's envelope even when refused.
+                call.endpoint = route.paths.find(request.target)
+                return error
+            if caller is not None:
+                outcome.caller = caller.metadata
+        call.endpoint = endpoint = route.paths.find(request.target)
+        if endpoint is None:
+            return unknown_path(request)
+        outcome.endpoint = endpoint.label
+        outcome.dialect = endpoint.dialect
+        if request.method != endpoint.method:
+            return check_method(endpoint, request)
+        return None
+
+    def refuse(self, request: Request | None, reply: Reply, error: PorticoError) -> None:
+        """Answer an error that came up before the request could be served."""
+        gateway = self._gateway
+        call = request.context if request is not None else None
+        if call is None:
+            outcome = Outcome(gateway.new_id(), "", "", monotonic())
+            if request is not None:
+                outcome.peer = request.peer
+            call = Call(outcome, gateway.snapshot)
+        gateway.recorder.begin()
+        self._answer_error(call, request, reply, error)
+        self._finish(call, reply)
+
+    async def handle(self, request: Request, reply: Reply) -> None:
+        """Serve one admitted request."""
+        call: Call = request.context
+        outcome = call.outcome
+        outcome.bytes_in = len(request.body)
+        caller = call.caller
+        entered = False
+        self._gateway.recorder.begin()
+        try:
+            if caller is not None:
+                caller.enter(call.snapshot.limits.in_flight_per_key)
+                entered = True
+            if call.endpoint is not None and call.endpoint.kind == "models":
+                await self._models(call, request, reply)
+            else:
+                await self._generate(call, request, reply)
+        except PorticoError as error:
+            self._answer_error(call, request, reply, error)
+        except asyncio.CancelledError:
+            self._interrupted(call, request, reply)
+            raise
+        except Exception as error:
+            log.exception("defect while serving %s", outcome.request_id)
+            fault = InternalError("Internal error.", debug=repr(error))
+            self._answer_error(call, request, reply, fault)
+        finally:
+            if entered and caller is not None:
+                caller.leave()
+            self._finish(call, reply)
+
+    async def _generate(self, call: Call, request: Request, reply: Reply) -> None:
+        endpoint, route = call.endpoint, call.route
+        if endpoint is None or route is None:
+            raise InternalError("Internal error.", debug="handled without being admitted")
+        dialect = DIALECTS[endpoint.route_type]
+        limits = call.snapshot.limits
+        outcome = call.outcome
+        outcome.operation = dialect.operation
+        coding = request.headers.get(b"content-encoding")
+        body = request.body if coding is None else decoded(coding, request.body, limits.body_bytes)
+        ask = dialect.read(body, limits)
+        outcome.request_model = ask.model
+        outcome.stream = ask.stream
+        entry = _entry(route, call, ask.model)
+        target = entry.target
+        outcome.alias = entry.name
+        outcome.provider = target.label
+        outcome.semconv_provider = target.semconv
+        outcome.upstream_model = target.upstream_model(ask.model)
+        if dialect.name not in target.heads:
+            spoken = ", ".join(sorted(target.heads)) or "nothing"
+            raise BadRequest(
+                f"The model '{ask.model}' is served by a provider that speaks {spoken}; "
+                f"translation from {dialect.name} is not available yet.",
+                code="unsupported_dialect",
+                param="model",
+            )
+        await splice(self._gateway.client, call, request, reply, dialect, target, ask)
+
+    async def _models(self, call: Call, request: Request, reply: Reply) -> None:
+        if call.route is None:
+            raise InternalError("Internal error.", debug="handled without being admitted")
+        call.outcome.operation = "models"
+        await self._gateway.model_list.answer(call, request, reply)
+
+    def _answer_error(
+        self, call: Call, request: Request | None, reply: Reply, error: PorticoError
+    ) -> None:
+        outcome = call.outcome
+        outcome.error_code = error.code or f"http_{error.http_status}"
+        outcome.error_debug = error.debug
+        if reply.started:
+            # Too late for a status. A truncated body was cut already by whoever met the error.
+            if outcome.verdict == "ok":
+                outcome.verdict = _verdict(error)
+            reply.abort()
+            return
+        outcome.verdict = _verdict(error)
+        outcome.status = error.http_status
+        send_error(reply, _dialect(call, request), error, outcome.request_id)
+
+    def _interrupted(self, call: Call, request: Request, reply: Reply) -> None:
+        """The task was cancelled: the client left, or the worker goes down."""
+        outcome = call.outcome
+        if call.finished:
+            return
+        if reply.gone:
+            outcome.verdict = "client_cancelled"
+            outcome.error_code = "client_cancelled"
+            outcome.status = outcome.status or CLIENT_CLOSED
+            return
+        fault = Overloaded("This gateway is restarting; send the request again.")
+        if reply.started:
+            outcome.verdict = "truncated"
+            outcome.error_code = fault.code
+            if call.relay is not None:
+                call.relay.cut(fault)
+            else:
+                reply.abort()
+        else:
+            self._answer_error(call, request, reply, fault)
+
+    def _finish(self, call: Call, reply: Reply) -> None:
+        outcome = call.outcome
+        outcome.finished = monotonic()
+        outcome.bytes_out = reply.bytes_sent
+        self._gateway.recorder.finish(outcome)
+
+
+def _entry(route: Route, call: Call, model: str) -> Entry:
+    """The entry for a model the caller may use; otherwise one 404, whatever the reason."""
+    entry = route.models.find(model)
+    if entry is None or not entry.public or (
+        call.caller is not None and not call.caller.may_use(model)
+    ):  # fmt: skip
+        raise NotFound(
+            f"The model '{model}' does not exist or you do not have access to it.",
+            code="model_not_found",
+            param="model",
+        )
+    return entry
+
+
+def _dialect(call: Call, request: Request | None) -> Dialect:
+    """Whose error envelope to use: the endpoint's, or a guess for paths that are none."""
+    if call.endpoint is not None:
+        if call.endpoint.kind == "models" and request and b"anthropic-version" in request.headers:
+            return DIALECTS["messages"]
+        return DIALECTS[call.endpoint.route_type if call.endpoint.kind == "generate"
+                        else "completions"]  # fmt: skip
+    if request is not None and b"/messages" in request.target:
+        return DIALECTS["messages"]
+    return DIALECTS["completions"]
+
+
+def _verdict(error: PorticoError) -> Verdict:
+    if isinstance(error, ClientFault):
+        return "client_error"
+    if isinstance(error, PolicyDenied):
+        return "denied"
+    return "upstream_error" if isinstance(error, UpstreamFault) else "internal_error"

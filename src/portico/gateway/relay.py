@@ -1,0 +1,123 @@
+"""Relaying one event stream: the provider's bytes to the client, whole frames at a time.
+
+The tap reads along; nothing is rewritten, except that a usage chunk which only the gateway asked
+for is left out. The answer's head is held back until the first whole frame, so a stream that dies
+before it becomes a plain HTTP error. After that the rule is promise 1: a cut stream never looks
+finished. It ends with the dialect's error frame, without the terminal marker, and without the last
+chunk of the HTTP body.
+"""
+
+from time import monotonic
+
+from portico.dialects.base import Tap
+from portico.errors import PorticoError, UpstreamProtocol, UpstreamTruncated
+from portico.http.deadlines import NEVER
+from portico.http.messages import Reply
+from portico.http.upstream import UpstreamConnection
+from portico.model.outcome import Outcome
+from portico.wire.sse import KEEP_ALIVE, Frames
+
+PROBE = b": \n\n"
+
+
+class StreamRelay:
+    """One stream's way through. `feed` is called from the socket; everything else from the task."""
+
+    __slots__ = (
+        "_connection", "_frames", "_headers", "_keep_alive", "_outcome", "_reply", "_tap",
+        "deadline",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        connection: UpstreamConnection,
+        reply: Reply,
+        tap: Tap,
+        outcome: Outcome,
+        headers: bytes,
+        max_frame: int,
+        keep_alive: float,
+    ) -> None:
+        self._connection = connection
+        self._reply = reply
+        self._tap = tap
+        self._outcome = outcome
+        self._headers = headers
+        self._frames = Frames(max_frame)
+        self._keep_alive = keep_alive
+        self.deadline = NEVER
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the provider."""
+        block = self._frames.feed(data)
+        if block:
+            out = self._tap.feed(block)
+            if self._outcome.first_byte == 0.0:
+                self._begin()
+            self._reply.write(out)
+
+    def finish(self) -> None:
+        """The provider ended its answer well, as far as HTTP goes."""
+        tail = self._frames.pending
+        if tail:
+            # A last frame without its blank line: passed on as it is, and read for its meaning.
+            self._tap.feed(bytes(tail) + b"\n\n")
+            if self._outcome.first_byte == 0.0:
+                self._begin()
+            self._reply.write(bytes(tail))
+        if not self._tap.finished:
+            raise UpstreamTruncated("The provider's stream ended without its terminal event.")
+        self._reply.end()
+
+    def cut(self, fault: PorticoError) -> None:
+        """The stream cannot be completed. Nothing is sent when the client has it all already."""
+        if self._tap.finished:
+            self._reply.end()
+            return
+        if not self._tap.failed:
+            self._reply.write(self._tap.truncation_frames(fault))
+        self._reply.abort()
+
+    def expire(self, now: float) -> None:
+        """`Sweeper`: tell a waiting client that the line is alive, if the provider is silent."""
+        last = self._connection.last_read
+        if now - last >= self._keep_alive and not self._tap.finished:
+            self._reply.write(KEEP_ALIVE)
+            last = now
+        self.deadline = last + self._keep_alive
+
+    def _begin(self) -> None:
+        outcome = self._outcome
+        outcome.first_byte = monotonic()
+        outcome.status = 200
+        self._reply.start(200, self._headers, None)
+        self._reply.probe = PROBE
+        if self._keep_alive:
+            self.deadline = outcome.first_byte + self._keep_alive
+
+
+class BodyRelay:
+    """A body too large to hold: passed on as it comes, its last bytes kept for the usage."""
+
+    __slots__ = ("_limit", "_reply", "_size", "_tail")
+
+    TAIL = 64 * 1024
+
+    def __init__(self, reply: Reply, limit: int) -> None:
+        self._reply = reply
+        self._limit = limit
+        self._size = 0
+        self._tail = b""
+
+    @property
+    def tail(self) -> bytes:
+        """The last 64 KiB, or all of it."""
+        return self._tail
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the provider. Raises `UpstreamProtocol` over `limits.response_bytes`."""
+        self._size += len(data)
+        if self._size > self._limit:
+            raise UpstreamProtocol("The provider's answer is larger than this gateway passes on.")
+        self._tail = (self._tail + data)[-self.TAIL :]
+        self._reply.write(data)

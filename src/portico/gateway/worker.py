@@ -1,0 +1,123 @@
+"""One worker: a gateway with its sockets, from start to drain.
+
+The composition root (`cli.serve`) and the ASGI adapter build one from `Settings`; neither knows
+what is inside.
+"""
+
+import gc
+import logging
+
+from portico.config.settings import ListenerSettings, Settings
+from portico.gateway.engine import Gateway
+from portico.gateway.snapshot import Snapshot, assemble
+from portico.http.client import HttpClient
+from portico.http.deadlines import Sweeper
+from portico.http.proxies import Proxies
+from portico.http.server import HttpServer, Listener, server_tls
+from portico.observe.recorder import Recorder
+
+log = logging.getLogger("portico")
+
+
+class Worker:
+    """Everything one event loop needs to serve. Not reusable after `stop`."""
+
+    def __init__(
+        self, settings: Settings, recorder: Recorder, *, proxies: Proxies | None = None
+    ) -> None:
+        self.settings = settings
+        self.recorder = recorder
+        self.sweeper = Sweeper()
+        self.sweeper.on_tick(recorder.tick)
+        self.client = HttpClient(
+            limits=settings.limits,
+            deadlines=settings.deadlines,
+            sweeper=self.sweeper,
+            events=recorder.metrics,
+            proxies=proxies,
+        )
+        self.gateway = Gateway(assemble(settings, self.client), self.client, recorder)
+        self.listeners: list[Listener] = []
+        self._servers: list[HttpServer] = []
+        self._revision = 1
+        recorder.metrics.config_reload(success=True, revision=1)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is being served."""
+        return self.gateway.snapshot
+
+    def run_periodic_work(self) -> None:
+        """Begin the sweep: deadlines, log flush. Needs a running loop."""
+        self.sweeper.start()
+
+    async def listen(self, *, reuse_port: bool = False) -> None:
+        """Bind every listener. Raises OSError or ssl.SSLError naming what failed."""
+        self.run_periodic_work()
+        for index, listener in enumerate(self.settings.listeners):
+            server = HttpServer(
+                self.gateway.door(index),
+                limits=self.settings.limits,
+                deadlines=self.settings.deadlines,
+                sweeper=self.sweeper,
+                events=self.recorder.metrics,
+            )
+            self._servers.append(server)
+            tls = server_tls(listener.tls.cert, listener.tls.key) if listener.tls else None
+            address = listener.address
+            self.listeners.append(
+                await server.listen(
+                    address.host, address.port, path=address.path, tls=tls, reuse_port=reuse_port
+                )
+            )
+        # What exists now lives as long as the process; later collections need not look at it.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 50)
+
+    def reload(self, settings: Settings) -> None:
+        """Swap to other settings. Raises ValueError and keeps the old ones if they cannot run."""
+        try:
+            snapshot = assemble(settings, self.client)
+            if not _same_sockets(self.settings.listeners, settings.listeners):
+                raise ValueError("listener addresses and TLS files change only with a restart")
+        except ValueError:
+            self.reload_failed()
+            raise
+        self.gateway.swap(snapshot)
+        self.settings = settings
+        for server in self._servers:
+            server.apply(settings.limits, settings.deadlines)
+        self._revision += 1
+        self.recorder.metrics.config_reload(success=True, revision=self._revision)
+
+    def reload_failed(self) -> None:
+        """Note that a new configuration was refused and the old one still serves."""
+        self.recorder.metrics.config_reload(success=False, revision=self._revision)
+
+    async def drain(self) -> bool:
+        """Let what runs finish, then cut the rest. True when nothing had to be cut."""
+        deadlines = self.settings.deadlines
+        clean = True
+        for server in self._servers:
+            clean = await server.drain(deadlines.drain, deadlines.drain_forced) and clean
+        await self.stop()
+        return clean
+
+    def hurry(self) -> None:
+        """A second signal: cut what still runs after `deadlines.drain_forced`."""
+        for server in self._servers:
+            server.hurry()
+
+    async def stop(self) -> None:
+        """Close everything at once."""
+        for server in self._servers:
+            await server.close()
+        await self.client.close()
+        self.sweeper.stop()
+        if self.recorder.access_log is not None:
+            self.recorder.access_log.close()
+
+
+def _same_sockets(old: tuple[ListenerSettings, ...], new: tuple[ListenerSettings, ...]) -> bool:
+    return [(x.address, x.tls) for x in old] == [(x.address, x.tls) for x in new]
