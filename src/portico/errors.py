@@ -90,7 +90,7 @@ class ClientFault(PorticoError):
     """The request itself is wrong."""
 
     status = 400
-    default_retryable = False
+    default_retryable: ClassVar[bool | None] = False
 
 
 class BadRequest(ClientFault):
@@ -137,7 +137,7 @@ class PolicyDenied(PorticoError):
     """A rule of this gateway refused the request."""
 
     status = 403
-    default_retryable = False
+    default_retryable: ClassVar[bool | None] = False
 
 
 class Unauthenticated(PolicyDenied):

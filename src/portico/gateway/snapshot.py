@@ -174,7 +174,7 @@ def _target(model: ModelSettings, client: HttpClient) -> Target:
     models_head = b"GET %b HTTP/1.1\r\n%b\r\n" % ((prefix + row.models).encode(), common)
     return Target(
         chosen.name,
-        row.semconv,
+        row.semconv or chosen.name,
         client.pool(origin),
         heads,
         models_head if row.models and chosen.formats is None else b"",

@@ -27,6 +27,7 @@ class Worker:
     ) -> None:
         self.settings = settings
         self.recorder = recorder
+        recorder.learn_secrets(settings)
         self.sweeper = Sweeper()
         self.sweeper.on_tick(recorder.tick)
         self.client = HttpClient(
@@ -84,6 +85,7 @@ class Worker:
         except ValueError:
             self.reload_failed()
             raise
+        self.recorder.learn_secrets(settings)
         self.gateway.swap(snapshot)
         self.settings = settings
         for server in self._servers:

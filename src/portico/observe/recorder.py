@@ -1,18 +1,24 @@
-"""Where a worker's requests are told: metrics and the access log, from one record."""
+"""Where a worker's requests are told: metrics and logs, from one record."""
 
+from portico.config.settings import Settings
 from portico.model.outcome import Outcome
+from portico.observe.console import log_failure
 from portico.observe.logs import AccessLog
 from portico.observe.metrics import Metrics
+from portico.observe.redact import Redactor
 
 
 class Recorder:
     """Implements the gateway's `Recorder`. `access_log` may be off (None)."""
 
-    __slots__ = ("access_log", "metrics")
+    __slots__ = ("_redactor", "access_log", "metrics")
 
-    def __init__(self, metrics: Metrics, access_log: AccessLog | None) -> None:
+    def __init__(
+        self, metrics: Metrics, access_log: AccessLog | None, redactor: Redactor | None = None
+    ) -> None:
         self.metrics = metrics
         self.access_log = access_log
+        self._redactor = redactor
         if access_log is not None:
             metrics.watch_log("access", lambda: access_log.dropped)
 
@@ -26,10 +32,22 @@ class Recorder:
         self.metrics.record(outcome)
         if self.access_log is not None:
             self.access_log.write(outcome)
+        if outcome.error_debug:
+            log_failure(outcome)
 
     def limit_hit(self, limit: str) -> None:
         """A named limit was hit."""
         self.metrics.limit_hit(limit)
+
+    def learn_secrets(self, settings: Settings) -> None:
+        """Mask these settings' credentials in everything written from now on."""
+        if self._redactor is None:
+            return
+        for listener in settings.listeners:
+            for route in listener.routes:
+                for model in route.models:
+                    if model.provider.api_key is not None:
+                        self._redactor.add(model.provider.api_key)
 
     def tick(self, now: float, lag: float) -> None:
         """`Sweeper`: hand over log lines, note the loop's lateness."""

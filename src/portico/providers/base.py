@@ -12,7 +12,8 @@ Auth = Literal["bearer", "x-api-key", "none"]
 
 
 class Provider(Struct, frozen=True, kw_only=True):
-    """One row. `semconv` is the `gen_ai.provider.name` value; `docs` backs url and auth facts."""
+    """One row. `semconv` is the `gen_ai.provider.name` value, empty to use the configured name;
+    `docs` backs url and auth facts."""
 
     kind: str
     label: str

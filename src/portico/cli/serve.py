@@ -1,0 +1,373 @@
+"""`portico serve`: the composition root. Every concrete part of a running gateway meets here."""
+
+import asyncio
+import os
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from portico import __version__
+from portico.admin.app import create_admin
+from portico.admin.server import AdminServer, serve_admin
+from portico.cli.runtime import check_exposure, new_worker, run, say
+from portico.cli.source import Overrides, Source
+from portico.cli.supervisor import Supervisor, WorkerFailedError
+from portico.config.dump import effective
+from portico.config.environment import from_environment
+from portico.config.errors import ConfigError
+from portico.config.reload import ConfigFile, watch
+from portico.config.settings import Address, ListenerSettings, Settings
+from portico.demo.provider import DemoProvider
+from portico.demo.server import RunningDemo, start_demo
+from portico.gateway.worker import Worker
+from portico.observe.console import setup_logging
+
+OK, INVALID, UNREADABLE, FAILED = 0, 1, 2, 3
+DEMO_PACE = 0.02
+"""Seconds between the demo's stream events, so that a person sees them arrive."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What the command line asked for."""
+
+    config: str | None = None
+    demo: bool = False
+    insecure: bool = False
+    overrides: Overrides = Overrides()
+
+
+class Service(Protocol):
+    """One worker in this process, or several in their own."""
+
+    async def snapshots(self) -> list[bytes]:
+        """Metrics of every worker."""
+
+    def reload(self, source: Source) -> None:
+        """Swap to a source whose settings were found good."""
+
+    def refuse_reload(self) -> None:
+        """Count a bad file."""
+
+    async def drain(self) -> None:
+        """Finish what runs, then stop."""
+
+    def hurry(self) -> None:
+        """Cut a drain short."""
+
+
+class InProcess:
+    """`Service` over a worker on this loop."""
+
+    def __init__(self, worker: Worker, env: Mapping[str, str]) -> None:
+        self._worker = worker
+        self._env = env
+
+    async def snapshots(self) -> list[bytes]:
+        """One snapshot."""
+        return [self._worker.recorder.metrics.snapshot()]
+
+    def reload(self, source: Source) -> None:
+        """Swap. Raises ValueError and keeps the old settings if they cannot run."""
+        self._worker.reload(source.settings(self._env))
+
+    def refuse_reload(self) -> None:
+        """Count it."""
+        self._worker.reload_failed()
+
+    async def drain(self) -> None:
+        """Finish what runs."""
+        await self._worker.drain()
+
+    def hurry(self) -> None:
+        """Cut it short."""
+        self._worker.hurry()
+
+
+class Supervised:
+    """`Service` over worker processes."""
+
+    def __init__(self, supervisor: Supervisor, settings: Settings) -> None:
+        self._supervisor = supervisor
+        self._settings = settings
+
+    async def snapshots(self) -> list[bytes]:
+        """One snapshot per worker, the dead ones' last words included."""
+        return await self._supervisor.snapshots()
+
+    def reload(self, source: Source) -> None:
+        """Pass it on."""
+        self._supervisor.reload(source)
+
+    def refuse_reload(self) -> None:
+        """Pass it on."""
+        self._supervisor.refuse_reload()
+
+    async def drain(self) -> None:
+        """Finish what runs, everywhere."""
+        await self._supervisor.stop(hurry=False)
+
+    def hurry(self) -> None:
+        """Cut it short."""
+        self._supervisor.hurry()
+
+
+class Operator:
+    """`AdminPort`: what the admin listener may see, and the state signals change."""
+
+    def __init__(self, service: Service, source: Source, settings: Settings) -> None:
+        self._service = service
+        self.source = source
+        self.settings = settings
+        self.draining = False
+        self.stop = asyncio.Event()
+        self.graceful = False
+
+    async def snapshots(self) -> list[bytes]:
+        """Metrics of every worker."""
+        return await self._service.snapshots()
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether new traffic should be sent here."""
+        return (False, "draining") if self.draining else (True, "serving")
+
+    def live(self) -> tuple[bool, str]:
+        """This process runs its loop, or it could not answer."""
+        return True, "alive"
+
+    def config_dump(self) -> dict[str, object]:
+        """The effective configuration, secrets masked."""
+        return dict(effective(self.settings))
+
+    def terminate(self, graceful: bool) -> None:
+        """A signal: the first drains, the second hurries."""
+        if self.stop.is_set():
+            self._service.hurry()
+        self.draining = True
+        self.graceful = graceful
+        self.stop.set()
+
+    async def reload(self, text: str) -> None:
+        """Check a new text; swap if it is good, else keep serving the old one and say so."""
+        fresh = msgspec.structs.replace(self.source, text=text)
+        try:
+            settings = fresh.settings(os.environ)
+            check_same_exposure(self.settings, settings)
+            self._service.reload(fresh)
+        except (ConfigError, ValueError) as error:
+            if isinstance(error, ConfigError):
+                self._service.refuse_reload()
+            print(f"reload refused, the old configuration still serves:\n{error}", file=sys.stderr)
+            return
+        self.source, self.settings = fresh, settings
+        say(f"reloaded {self.source.path}")
+
+
+def check_same_exposure(old: Settings, new: Settings) -> None:
+    """A reload never opens what was guarded at start. Raises `ConfigError`."""
+    try:
+        check_exposure(old)
+    except ConfigError:
+        return  # started with --insecure
+    check_exposure(new)
+
+
+def serve(options: Options) -> int:
+    """Serve until told to stop. Returns the exit code: 0 clean, 1 bad configuration, 2 unreadable
+    file, 3 could not start or workers kept dying."""
+    try:
+        return run(_serve(options, os.environ))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return INVALID
+    except WorkerFailedError as error:
+        print(f"portico: {error}", file=sys.stderr)
+        return FAILED
+    except (OSError, ssl.SSLError) as error:
+        print(f"portico: {error}", file=sys.stderr)
+        return UNREADABLE if isinstance(error, FileNotFoundError | PermissionError) else FAILED
+
+
+async def _serve(options: Options, env: Mapping[str, str]) -> int:
+    source, file = choose(options, env)
+    demo: RunningDemo | None = None
+    if source.kind == "demo":
+        demo = await start_demo(provider=DemoProvider(pace=DEMO_PACE))
+        source = msgspec.structs.replace(source, demo_url=demo.url)
+    settings = source.settings(env)
+    if not options.insecure:
+        check_exposure(settings)
+    if settings.workers == 1:
+        worker = new_worker(settings, env)
+        await worker.listen()
+        ports = [listener.port for listener in worker.listeners]
+        service: Service = InProcess(worker, env)
+        exhausted = asyncio.Event()
+    else:
+        setup_logging(settings.log.level, settings.log.format)
+        with _Reserved(settings) as reserved:
+            settings, source = reserved.settings, reserved.source(source)
+            supervisor = Supervisor(source, options.insecure)
+            try:
+                await supervisor.start(settings.workers)
+            except WorkerFailedError:
+                await supervisor.stop(hurry=True)
+                raise
+        ports = [listener.address.port for listener in settings.listeners]
+        service = Supervised(supervisor, settings)
+        exhausted = supervisor.exhausted
+    operator = Operator(service, source, settings)
+    admin = await _start_admin(operator, settings.admin)
+    _banner(source, settings, ports, admin)
+    code = await _until_stopped(operator, file, exhausted)
+    if operator.graceful:
+        await _sleep_unless(operator, settings.deadlines.drain_delay)
+    await service.drain()
+    if admin is not None:
+        await admin.stop()
+    if demo is not None:
+        await demo.stop()
+    return code
+
+
+def choose(options: Options, env: Mapping[str, str]) -> tuple[Source, ConfigFile | None]:
+    """Where the configuration comes from: a file, the environment's keys, or the demo."""
+    if options.config is not None:
+        file = ConfigFile(options.config)
+        source = Source(
+            kind="file", path=options.config, text=file.read(), overrides=options.overrides
+        )
+        return source, file
+    if not options.demo and from_environment(env) is not None:
+        return Source(kind="environment", overrides=options.overrides), None
+    return Source(kind="demo", overrides=options.overrides), None
+
+
+async def _until_stopped(
+    operator: Operator, file: ConfigFile | None, exhausted: asyncio.Event
+) -> int:
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, operator.terminate, True)
+    loop.add_signal_handler(signal.SIGINT, operator.terminate, False)
+    tasks: list[asyncio.Future[object]] = [
+        asyncio.ensure_future(operator.stop.wait()),
+        asyncio.ensure_future(exhausted.wait()),
+    ]
+    if file is not None:
+        tasks.append(asyncio.ensure_future(watch(file, operator.reload)))
+        hangups: set[asyncio.Task[None]] = set()
+
+        def reread() -> None:
+            task = asyncio.ensure_future(_reread(operator, file))
+            hangups.add(task)
+            task.add_done_callback(hangups.discard)
+
+        loop.add_signal_handler(signal.SIGHUP, reread)
+    else:
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    for task in done:
+        task.result()
+    return FAILED if exhausted.is_set() else OK
+
+
+async def _reread(operator: Operator, file: ConfigFile) -> None:
+    try:
+        text = await asyncio.to_thread(file.read)
+    except OSError as error:
+        print(f"reload refused: {error}", file=sys.stderr)
+        return
+    await operator.reload(text)
+
+
+async def _sleep_unless(operator: Operator, seconds: float) -> None:
+    """Keep accepting while load balancers learn that this instance is not ready."""
+    operator.stop.clear()
+    try:
+        await asyncio.wait_for(operator.stop.wait(), seconds)
+    except TimeoutError:
+        operator.stop.set()
+
+
+async def _start_admin(operator: Operator, address: Address | None) -> AdminServer | None:
+    if address is None:
+        return None
+    host = "" if address.path is not None else address.host
+    return await serve_admin(create_admin(operator, host=host), address)
+
+
+class _Reserved:
+    """Holds the ports of port-0 listeners, so that every worker can bind the same one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._sockets: list[socket.socket] = []
+        listeners = [self._reserve(listener) for listener in settings.listeners]
+        self.settings = msgspec.structs.replace(settings, listeners=tuple(listeners))
+
+    def source(self, source: Source) -> Source:
+        """`source` with the first listener's real port, as workers read it again."""
+        if not self._sockets:
+            return source
+        port = self.settings.listeners[0].address.port
+        overrides = msgspec.structs.replace(source.overrides, port=port)
+        return msgspec.structs.replace(source, overrides=overrides)
+
+    def _reserve(self, listener: ListenerSettings) -> ListenerSettings:
+        address = listener.address
+        if address.port or address.path:
+            return listener
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        holder = socket.socket(family, socket.SOCK_STREAM)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind((address.host, 0))
+        self._sockets.append(holder)
+        fixed = msgspec.structs.replace(address, port=holder.getsockname()[1])
+        return msgspec.structs.replace(listener, address=fixed)
+
+    def __enter__(self) -> "_Reserved":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for holder in self._sockets:
+            holder.close()
+
+
+def _banner(
+    source: Source, settings: Settings, ports: list[int], admin: AdminServer | None
+) -> None:
+    say(f"portico {__version__}")
+    for listener, port in zip(settings.listeners, ports, strict=True):
+        say(f"  listening on  {_url(listener, port)}")
+    if admin is not None and settings.admin is not None:
+        say(
+            f"  admin         http://{settings.admin.host}:{admin.address.port}  /metrics /healthz/ready"
+        )
+    if source.kind == "demo":
+        say("  DEMO MODE     a scripted provider answers every model: no key, no network, no AI")
+        say("                set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY, or pass")
+        say("                --config FILE, to reach real providers")
+        first = _url(settings.listeners[0], ports[0])
+        say(f"  try           curl {first}/v1/responses -H 'content-type: application/json' \\")
+        say('                  -d \'{"model": "demo-small", "input": "Tell me a story"}\'')
+    elif source.kind == "environment":
+        names = [m.name for m in settings.listeners[0].routes[0].models]
+        say(f"  models        {', '.join(names)}  (from the keys in the environment)")
+    else:
+        say(f"  config        {source.path}")
+    if settings.workers > 1:
+        say(f"  workers       {settings.workers}")
+
+
+def _url(listener: ListenerSettings, port: int) -> str:
+    address = listener.address
+    if address.path is not None:
+        return f"unix:{address.path}"
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{'https' if listener.tls else 'http'}://{host}:{port}"
