@@ -48,8 +48,8 @@ class Service(Protocol):
     async def snapshots(self) -> list[bytes]:
         """Metrics of every worker."""
 
-    def reload(self, source: Source) -> None:
-        """Swap to a source whose settings were found good."""
+    def reload(self, source: Source, settings: Settings) -> None:
+        """Swap to a source that was found good; `settings` is what it comes to."""
 
     def refuse_reload(self) -> None:
         """Count a bad file."""
@@ -64,17 +64,16 @@ class Service(Protocol):
 class InProcess:
     """`Service` over a worker on this loop."""
 
-    def __init__(self, worker: Worker, env: Mapping[str, str]) -> None:
+    def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._env = env
 
     async def snapshots(self) -> list[bytes]:
         """One snapshot."""
         return [self._worker.recorder.metrics.snapshot()]
 
-    def reload(self, source: Source) -> None:
+    def reload(self, source: Source, settings: Settings) -> None:
         """Swap. Raises ValueError and keeps the old settings if they cannot run."""
-        self._worker.reload(source.settings(self._env))
+        self._worker.reload(settings)
 
     def refuse_reload(self) -> None:
         """Count it."""
@@ -100,8 +99,8 @@ class Supervised:
         """One snapshot per worker, the dead ones' last words included."""
         return await self._supervisor.snapshots()
 
-    def reload(self, source: Source) -> None:
-        """Pass it on."""
+    def reload(self, source: Source, settings: Settings) -> None:
+        """Pass it on; every worker reads the same text."""
         self._supervisor.reload(source)
 
     def refuse_reload(self) -> None:
@@ -156,9 +155,10 @@ class Operator:
         """Check a new text; swap if it is good, else keep serving the old one and say so."""
         fresh = msgspec.structs.replace(self.source, text=text)
         try:
-            settings = fresh.settings(os.environ)
+            # In a thread: a hostile document may take seconds to parse.
+            settings = await asyncio.to_thread(fresh.settings, os.environ)
             check_same_exposure(self.settings, settings)
-            self._service.reload(fresh)
+            self._service.reload(fresh, settings)
         except (ConfigError, ValueError) as error:
             if isinstance(error, ConfigError):
                 self._service.refuse_reload()
@@ -206,7 +206,7 @@ async def _serve(options: Options, env: Mapping[str, str]) -> int:
         worker = new_worker(settings, env)
         await worker.listen()
         ports = [listener.port for listener in worker.listeners]
-        service: Service = InProcess(worker, env)
+        service: Service = InProcess(worker)
         exhausted = asyncio.Event()
     else:
         setup_logging(settings.log.level, settings.log.format)

@@ -30,7 +30,7 @@ async def _visit(url: str | None) -> int:
     )
     worker = new_worker(settings, os.environ)
     await worker.listen()
-    operator = Operator(InProcess(worker, os.environ), source, settings)
+    operator = Operator(InProcess(worker), source, settings)
     admin = await serve_admin(create_admin(operator), Address(port=0))
     try:
         happy = await tour(

@@ -4,7 +4,7 @@ from typing import NoReturn
 
 
 class Secret:
-    """Holds a credential. `repr`, `str` and formatting show a mask; only `reveal()` gives it out."""
+    """Holds a credential. `repr`, `str` and formatting mask it; only `reveal()` gives it out."""
 
     __slots__ = ("_value",)
 

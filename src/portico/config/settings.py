@@ -90,13 +90,16 @@ class ApiKeySettings(Struct, frozen=True, kw_only=True):
 class RouteSettings(Struct, frozen=True, kw_only=True):
     """What one listener serves under a path prefix and for some host names.
 
-    `apis` maps a path suffix to a route type; the longest suffix wins. `hostnames` empty means any.
+    `apis` maps a path suffix to a route type; the longest suffix wins. `hostnames` empty means any;
+    `*.example.com` is every name below it. A prefix matches whole segments; with `path_exact`,
+    `path_prefix` is the whole path.
     """
 
     apis: dict[str, RouteType]
     models: tuple[ModelSettings, ...]
     api_key: ApiKeySettings | None = None
     path_prefix: str = "/"
+    path_exact: bool = False
     hostnames: tuple[str, ...] = ()
     name: str = ""
 

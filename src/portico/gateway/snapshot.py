@@ -66,12 +66,13 @@ class Entry:
 class Route:
     """What one listener serves under a prefix, for some host names, to some callers."""
 
-    __slots__ = ("_hostnames", "_prefix", "entries", "keys", "models", "name", "paths")
+    __slots__ = ("_exact", "_hostnames", "_prefix", "entries", "keys", "models", "name", "paths")
 
     def __init__(self, settings: RouteSettings, entries: tuple[Entry, ...]) -> None:
         self.name = settings.name
         self._hostnames = tuple(h.lower().encode("ascii") for h in settings.hostnames)
         self._prefix = settings.path_prefix.rstrip("/").encode("ascii")
+        self._exact = settings.path_exact
         self.paths = PathTable(dict(settings.apis))
         self.entries = entries
         self.models: Router[Entry] = Router((entry.name, entry) for entry in entries)
@@ -86,7 +87,9 @@ class Route:
         """Whether this route answers for the request's host and path."""
         if self._prefix:
             rest = request.target[len(self._prefix) :]
-            if not request.target.startswith(self._prefix) or (rest and rest[:1] != b"/"):
+            if not request.target.startswith(self._prefix):
+                return False
+            if rest and (self._exact or rest[:1] != b"/"):
                 return False
         if not self._hostnames:
             return True

@@ -1,0 +1,180 @@
+"""The `llm:` form -> one listener."""
+
+from typing import Final, TypeAlias
+
+from portico.config import values
+from portico.config.callers import api_key, checked
+from portico.config.errors import Path, Report
+from portico.config.references import Env
+from portico.config.schema import (
+    Llm,
+    ModelEntry,
+    ProviderChoice,
+    ProviderEntry,
+)
+from portico.config.settings import (
+    Address,
+    ListenerSettings,
+    ModelSettings,
+    ProviderSettings,
+    RouteSettings,
+    RouteType,
+    ServerTls,
+)
+from portico.config.upstream import Upstream, provider
+
+DEFAULT_APIS: Final[dict[str, RouteType]] = {
+    "/v1/chat/completions": "completions",
+    "/v1/responses": "responses",
+    "/v1/messages": "messages",
+    "/v1/models": "models",
+    "/chat/completions": "completions",
+    "/responses": "responses",
+    "/messages": "messages",
+    "/models": "models",
+}
+"""Path suffix to API where the document does not say: both forms use it."""
+
+Found: TypeAlias = tuple[ProviderSettings, str | None]
+"""A provider and the upstream model id it forces, if any."""
+
+_TOP: Path = ("llm",)
+_OWN_PARAMS = ("api_key", "base_url", "host_override", "path_override", "path_prefix")
+
+
+def listener(llm: Llm, address: Address, env: Env, report: Report) -> ListenerSettings:
+    """The one listener of the form, on `address`. Problems go to `report`."""
+    providers = _providers(llm, env, report)
+    return ListenerSettings(
+        address=address,
+        tls=None if llm.tls is None else ServerTls(cert=llm.tls.cert, key=llm.tls.key),
+        routes=(
+            RouteSettings(
+                apis=dict(DEFAULT_APIS),
+                models=_models(llm, providers, env, report),
+                api_key=api_key(llm.policies.api_key, (*_TOP, "policies", "apiKey"), report),
+                name="llm",
+            ),
+        ),
+    )
+
+
+def _providers(llm: Llm, env: Env, report: Report) -> dict[str, Found]:
+    """Name -> the provider and the model id it forces."""
+    out: dict[str, Found] = {}
+    for i, entry in enumerate(llm.providers):
+        path = (*_TOP, "providers", i)
+        if entry.name in out:
+            report.add((*path, "name"), "another provider has this name")
+        if isinstance(entry.provider, ProviderChoice) and entry.provider.reference is not None:
+            report.add((*path, "provider"), "a provider cannot refer to another one")
+            continue
+        if entry.params.strip_prefix is not None:
+            report.add((*path, "params", "stripPrefix"), "belongs to a model")
+        found = _inline(entry, path, env, report)
+        if found is not None:
+            out[entry.name] = (found, _forced(entry))
+    return out
+
+
+def _models(
+    llm: Llm,
+    providers: dict[str, Found],
+    env: Env,
+    report: Report,
+) -> tuple[ModelSettings, ...]:
+    if not llm.models:
+        report.add((*_TOP, "models"), "list at least one model")
+    names = frozenset(entry.name for entry in llm.providers)
+    seen: set[str] = set()
+    out: list[ModelSettings] = []
+    for i, entry in enumerate(llm.models):
+        path = (*_TOP, "models", i)
+        checked(values.model_pattern, entry.name, (*path, "name"), report)
+        if entry.name in seen:
+            report.add((*path, "name"), "another model has this name")
+        seen.add(entry.name)
+        found = _resolve(entry, path, names, providers, env, report)
+        if found is not None:
+            out.append(_model(entry, found, path, report))
+    return tuple(out)
+
+
+def _resolve(
+    entry: ModelEntry,
+    path: Path,
+    names: frozenset[str],
+    providers: dict[str, Found],
+    env: Env,
+    report: Report,
+) -> Found | None:
+    choice = entry.provider
+    if not isinstance(choice, ProviderChoice) or choice.reference is None:
+        found = _inline(entry, path, env, report)
+        return None if found is None else (found, _forced(entry))
+    if choice.custom is not None:
+        report.add((*path, "provider"), "exactly one of reference and custom is needed")
+        return None
+    own = any(getattr(entry.params, name) is not None for name in _OWN_PARAMS)
+    if own or entry.tls is not None:
+        report.add((*path, "params"), "a referenced provider is set up at llm.providers, not here")
+    if choice.reference in providers:
+        return providers[choice.reference]
+    if report.sound((*_TOP, "providers")) and choice.reference not in names:
+        report.add((*path, "provider", "reference"), "no entry of llm.providers has this name")
+    return None
+
+
+def _inline(
+    entry: ModelEntry | ProviderEntry, path: Path, env: Env, report: Report
+) -> ProviderSettings | None:
+    """The provider written at `entry` itself."""
+    choice = entry.provider
+    custom = choice.custom if isinstance(choice, ProviderChoice) else None
+    if isinstance(choice, ProviderChoice) and custom is None:
+        report.add((*path, "provider"), "exactly one of reference and custom is needed")
+        return None
+    kind = "custom" if isinstance(choice, ProviderChoice) else choice
+    label = custom.provider_override if custom is not None else None
+    params = entry.params
+    return provider(
+        Upstream(
+            kind=kind,
+            name=label or (entry.name if isinstance(entry, ProviderEntry) else kind),
+            path=(*path, "params"),
+            key_path=(*path, "params", "apiKey"),
+            api_key=params.api_key,
+            base_url=params.base_url,
+            host_override=params.host_override,
+            path_override=params.path_override,
+            path_prefix=params.path_prefix,
+            formats=custom.formats if custom is not None else None,
+            formats_path=(*path, "provider", "custom", "formats"),
+            tls=entry.tls,
+            tls_path=(*path, "tls"),
+        ),
+        env,
+        report,
+    )
+
+
+def _forced(entry: ModelEntry | ProviderEntry) -> str | None:
+    """The upstream id `entry` sets for every request."""
+    custom = entry.provider.custom if isinstance(entry.provider, ProviderChoice) else None
+    return entry.params.model or (custom.model if custom is not None else None)
+
+
+def _model(entry: ModelEntry, found: Found, path: Path, report: Report) -> ModelSettings:
+    who, forced = found
+    params = entry.params
+    if params.model is not None:
+        checked(values.upstream_model, params.model, (*path, "params", "model"), report)
+    if params.strip_prefix is not None and (params.model or forced):
+        report.add((*path, "params", "stripPrefix"), "has no effect where the model id is set")
+    return ModelSettings(
+        name=entry.name,
+        provider=who,
+        model=params.model or forced,
+        strip_prefix=params.strip_prefix or "",
+        visibility=entry.visibility,
+    )

@@ -1,0 +1,177 @@
+"""One provider, however the document wrote it -> `ProviderSettings`.
+
+Both forms fill in an `Upstream`; credentials, base URL and formats are decided here, once.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from portico.config import values
+from portico.config.errors import Path, Report
+from portico.config.kinds import CUSTOM_PATHS, KINDS
+from portico.config.references import Env
+from portico.config.schema import ClientTls, CustomFormat
+from portico.config.secret import Secret
+from portico.config.settings import ProviderSettings, UpstreamTls
+
+_ENDPOINTS = ("/chat/completions", "/responses", "/messages")
+
+
+class Upstream(Struct, frozen=True, kw_only=True):
+    """A provider as written. The paths say where a problem with each part is to be reported."""
+
+    kind: str
+    name: str
+    path: Path
+    key_path: Path
+    api_key: Secret | None = None
+    base_url: str | None = None
+    host_override: str | None = None
+    path_override: str | None = None
+    path_prefix: str | None = None
+    formats: tuple[CustomFormat, ...] | None = None
+    formats_path: Path = ()
+    tls: ClientTls | None = None
+    tls_path: Path = ()
+
+
+def provider(up: Upstream, env: Env, report: Report) -> ProviderSettings:
+    """The settings of `up`. Problems go to `report`; what is returned then is not to be used."""
+    base = _base_url(up, env, report)
+    if up.kind == "custom" and base is None:
+        report.add(up.path, "a custom provider needs baseUrl")
+    tls = up.tls
+    if tls is not None and (tls.cert is None) != (tls.key is None):
+        report.add(up.tls_path, "cert and key go together")
+    return ProviderSettings(
+        kind=up.kind,
+        name=up.name,
+        base_url=base,
+        api_key=_api_key(up, env, report),
+        formats=_formats(up, base, report),
+        tls=None
+        if tls is None
+        else UpstreamTls(
+            root=tls.root,
+            cert=tls.cert,
+            key=tls.key,
+            hostname=tls.hostname,
+            insecure=tls.insecure,
+        ),
+    )
+
+
+def sdk_key(kind: str, env: Mapping[str, str]) -> str | None:
+    """The key the provider's own SDK would take from the environment."""
+    return next((env[name] for name in KINDS[kind].key_env if env.get(name)), None)
+
+
+def sdk_base_url(kind: str, env: Mapping[str, str], path: Path, report: Report) -> str | None:
+    """The base URL the provider's own SDK would take from the environment."""
+    name = KINDS[kind].base_env
+    written = env.get(name) if name else None
+    if not name or not written:
+        return None
+    try:
+        return values.base_url(written)
+    except ValueError as error:
+        report.add(path, f"the environment variable {name}: {error}")
+        return None
+
+
+def _api_key(up: Upstream, env: Env, report: Report) -> Secret | None:
+    if up.api_key is not None:
+        return up.api_key
+    key = sdk_key(up.kind, env)
+    names = KINDS[up.kind].key_env
+    if key is None and names:
+        report.add(up.key_path, f"no key: set {' or '.join(names)}, or write one here")
+        return None
+    if key is None:
+        return None
+    try:
+        return Secret(values.credential(key))
+    except ValueError as error:
+        report.add(up.key_path, f"the environment variable {' or '.join(names)}: {error}")
+        return None
+
+
+def _base_url(up: Upstream, env: Env, report: Report) -> str | None:
+    overrides = (up.host_override, up.path_override, up.path_prefix)
+    if up.base_url is not None:
+        if any(part is not None for part in overrides):
+            report.add(up.path, "baseUrl takes the place of hostOverride, pathOverride, pathPrefix")
+        try:
+            return values.base_url(up.base_url)
+        except ValueError as error:
+            report.add((*up.path, "baseUrl"), str(error))
+            return None
+    if up.host_override is None:
+        if any(part is not None for part in overrides):
+            report.add(
+                up.path, "pathOverride and pathPrefix need hostOverride; better, use baseUrl"
+            )
+        return sdk_base_url(up.kind, env, up.path, report)
+    return _overridden(up, up.host_override, report)
+
+
+def _overridden(up: Upstream, host: str, report: Report) -> str | None:
+    """The base URL that the deprecated trio stands for.
+
+    As in agentgateway, an overridden host is reached without TLS unless a (possibly empty) tls
+    block says so; port 443 says so too.
+    """
+    try:
+        authority, port = values.host_port(host)
+    except ValueError as error:
+        report.add((*up.path, "hostOverride"), str(error))
+        return None
+    scheme = "https" if up.tls is not None or port == 443 else "http"
+    try:
+        return values.base_url(f"{scheme}://{authority}{_overridden_path(up)}")
+    except ValueError as error:
+        at = "pathOverride" if up.path_override is not None else "pathPrefix"
+        report.add((*up.path, at), str(error))
+        return None
+
+
+def _overridden_path(up: Upstream) -> str:
+    facts = KINDS[up.kind]
+    if up.path_override is not None and up.path_prefix is not None:
+        raise ValueError("pathOverride and pathPrefix exclude each other")
+    if up.path_override is not None:
+        path = values.url_path(up.path_override)
+        ending = next((e for e in _ENDPOINTS if path.endswith(facts.version + e)), None)
+        if ending is None:
+            raise ValueError("the path does not end in an API's own path; use baseUrl")
+        return path.removesuffix(facts.version + ending)
+    if up.path_prefix is not None:
+        path = values.url_path(up.path_prefix.rstrip("/"))
+        if not path.endswith(facts.version):
+            raise ValueError(f"for this provider the prefix has to end in {facts.version}")
+        return path.removesuffix(facts.version)
+    return facts.base_path
+
+
+def _formats(up: Upstream, base: str | None, report: Report) -> dict[str, str] | None:
+    if up.kind != "custom":
+        return None
+    out: dict[str, str] = {}
+    has_path = base is not None and "/" in base.partition("://")[2]
+    for i, entry in enumerate(up.formats or ()):
+        path = entry.path
+        if path is None:
+            path = ("" if has_path else "/v1") + CUSTOM_PATHS[entry.type]
+        where = (*up.formats_path, i)
+        if entry.type in out:
+            report.add((*where, "type"), "this API is listed twice")
+        try:
+            if not values.url_path(path):
+                raise ValueError("not a URL path")
+        except ValueError as error:
+            report.add((*where, "path"), str(error))
+        out[entry.type] = path
+    if not out:
+        report.add(up.formats_path, "list at least one API")
+    return out
