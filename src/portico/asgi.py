@@ -22,6 +22,7 @@ from portico.observe.exposition import render
 from portico.observe.logs import AccessLog
 from portico.observe.metrics import Metrics
 from portico.observe.recorder import Recorder
+from portico.observe.redact import Redactor
 
 __all__ = ["PorticoApp", "create_app"]
 
@@ -32,12 +33,14 @@ class PorticoApp:
     """The ASGI application. `reload` and `aclose` are for the host to call."""
 
     def __init__(self, settings: Settings, env: Mapping[str, str]) -> None:
-        access_log = AccessLog(STDOUT) if settings.log.access else None
-        self._recorder = Recorder(Metrics(), access_log)
+        redactor = Redactor()
+        access_log = AccessLog(STDOUT, redactor=redactor) if settings.log.access else None
+        self._recorder = Recorder(Metrics(), access_log, redactor)
         self._worker = Worker(settings, self._recorder, proxies=from_environment(env))
         self._app = AsgiApp(
             self._worker.gateway.door(0),
             lambda: self._worker.snapshot.limits,
+            lambda: self._worker.snapshot.deadlines,
             self._recorder.metrics,
         )
 

@@ -60,7 +60,8 @@ class PorticoError(Exception):
     """The root. `status` is HTTP; `code` and `param` follow OpenAI's error object.
 
     `retryable` answers whether the same request, sent again by the caller, may succeed; it becomes
-    `x-should-retry`. None leaves the decision to the client's own rules.
+    `x-should-retry`. None leaves the decision to the client's own rules. `limit` names the limit
+    of `portico.limits` that was hit, for whoever counts.
     """
 
     status: ClassVar[int] = 500
@@ -75,6 +76,7 @@ class PorticoError(Exception):
         param: str | None = None,
         debug: str = "",
         retry_after: str | None = None,
+        limit: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -82,6 +84,7 @@ class PorticoError(Exception):
         self.param = param
         self.debug = debug
         self.retry_after = retry_after
+        self.limit = limit
         self.http_status = self.status
         self.retryable = self.default_retryable
 
@@ -109,6 +112,8 @@ class MethodNotAllowed(ClientFault):
 
     status = 405
     default_code = "method_not_allowed"
+    allowed = ""
+    """The method that would do, for the `allow` header (RFC 9110 section 15.5.6)."""
 
 
 class RequestTimeout(ClientFault):

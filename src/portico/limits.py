@@ -22,6 +22,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
     buffered_body_bytes: int = 1024 * MIB
     json_depth: int = 128
     json_items: int = 10_000
+    json_values: int = 200_000
     json_key_bytes: int = 1 * KIB
     connections: int = 4096
     pipelined_requests: int = 32

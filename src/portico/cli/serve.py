@@ -14,18 +14,18 @@ from msgspec import Struct
 
 from portico import __version__
 from portico.admin.app import create_admin
-from portico.admin.server import AdminServer, serve_admin
+from portico.admin.server import RunningAdmin, serve_admin
 from portico.cli.runtime import check_exposure, new_worker, run, say
 from portico.cli.source import Overrides, Source
 from portico.cli.supervisor import Supervisor, WorkerFailedError
 from portico.config.dump import effective
 from portico.config.environment import from_environment
-from portico.config.errors import ConfigError
+from portico.config.errors import ConfigError, Problem
 from portico.config.reload import ConfigFile, watch
 from portico.config.settings import Address, ListenerSettings, Settings
 from portico.demo.provider import DemoProvider
 from portico.demo.server import RunningDemo, start_demo
-from portico.gateway.worker import Worker
+from portico.gateway.worker import SOCKETS_STAY, Worker, same_sockets
 from portico.observe.console import setup_logging
 
 OK, INVALID, UNREADABLE, FAILED = 0, 1, 2, 3
@@ -126,6 +126,7 @@ class Operator:
         self.draining = False
         self.stop = asyncio.Event()
         self.graceful = False
+        self._reloading = asyncio.Lock()
 
     async def snapshots(self) -> list[bytes]:
         """Metrics of every worker."""
@@ -154,18 +155,32 @@ class Operator:
     async def reload(self, text: str) -> None:
         """Check a new text; swap if it is good, else keep serving the old one and say so."""
         fresh = msgspec.structs.replace(self.source, text=text)
-        try:
-            # In a thread: a hostile document may take seconds to parse.
-            settings = await asyncio.to_thread(fresh.settings, os.environ)
-            check_same_exposure(self.settings, settings)
-            self._service.reload(fresh, settings)
-        except (ConfigError, ValueError) as error:
-            if isinstance(error, ConfigError):
-                self._service.refuse_reload()
-            print(f"reload refused, the old configuration still serves:\n{error}", file=sys.stderr)
-            return
-        self.source, self.settings = fresh, settings
-        say(f"reloaded {self.source.path}")
+        async with self._reloading:
+            try:
+                # In a thread: a hostile document may take seconds to parse.
+                settings = await asyncio.to_thread(fresh.settings, os.environ)
+                check_same_exposure(self.settings, settings)
+                if not same_sockets(self.settings, settings):
+                    raise ConfigError([Problem(path="$", message=SOCKETS_STAY)], self.source.path)
+            except ConfigError as error:
+                self.refuse_reload(error)
+                return
+            try:
+                self._service.reload(fresh, settings)
+            except ValueError as error:  # counted by the service
+                _tell_refused(error)
+                return
+            self.source, self.settings = fresh, settings
+            say(f"reloaded {self.source.path}")
+
+    def refuse_reload(self, reason: Exception) -> None:
+        """Count a bad file and say what is wrong with it."""
+        self._service.refuse_reload()
+        _tell_refused(reason)
+
+
+def _tell_refused(reason: Exception) -> None:
+    print(f"reload refused, the old configuration still serves:\n{reason}", file=sys.stderr)
 
 
 def check_same_exposure(old: Settings, new: Settings) -> None:
@@ -190,7 +205,7 @@ def serve(options: Options) -> int:
         return FAILED
     except (OSError, ssl.SSLError) as error:
         print(f"portico: {error}", file=sys.stderr)
-        return UNREADABLE if isinstance(error, FileNotFoundError | PermissionError) else FAILED
+        return UNREADABLE if error.filename else FAILED
 
 
 async def _serve(options: Options, env: Mapping[str, str]) -> int:
@@ -222,6 +237,7 @@ async def _serve(options: Options, env: Mapping[str, str]) -> int:
         service = Supervised(supervisor, settings)
         exhausted = supervisor.exhausted
     operator = Operator(service, source, settings)
+    _obey_signals(operator, file)
     admin = await _start_admin(operator, settings.admin)
     _banner(source, settings, ports, admin)
     code = await _until_stopped(operator, file, exhausted)
@@ -238,6 +254,9 @@ async def _serve(options: Options, env: Mapping[str, str]) -> int:
 def choose(options: Options, env: Mapping[str, str]) -> tuple[Source, ConfigFile | None]:
     """Where the configuration comes from: a file, the environment's keys, or the demo."""
     if options.config is not None:
+        if options.demo:
+            problem = Problem(path="--demo", message="a configuration file was given as well")
+            raise ConfigError([problem], "command line")
         file = ConfigFile(options.config)
         source = Source(
             kind="file", path=options.config, text=file.read(), overrides=options.overrides
@@ -248,28 +267,31 @@ def choose(options: Options, env: Mapping[str, str]) -> tuple[Source, ConfigFile
     return Source(kind="demo", overrides=options.overrides), None
 
 
+def _obey_signals(operator: Operator, file: ConfigFile | None) -> None:
+    """SIGTERM drains after a delay, SIGINT at once, a second one hurries, SIGHUP rereads."""
+    loop = asyncio.get_running_loop()
+    hangups: set[asyncio.Task[None]] = set()
+
+    def reread() -> None:
+        if file is not None:
+            task = asyncio.ensure_future(_reread(operator, file))
+            hangups.add(task)
+            task.add_done_callback(hangups.discard)
+
+    loop.add_signal_handler(signal.SIGTERM, operator.terminate, True)
+    loop.add_signal_handler(signal.SIGINT, operator.terminate, False)
+    loop.add_signal_handler(signal.SIGHUP, reread)
+
+
 async def _until_stopped(
     operator: Operator, file: ConfigFile | None, exhausted: asyncio.Event
 ) -> int:
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, operator.terminate, True)
-    loop.add_signal_handler(signal.SIGINT, operator.terminate, False)
     tasks: list[asyncio.Future[object]] = [
         asyncio.ensure_future(operator.stop.wait()),
         asyncio.ensure_future(exhausted.wait()),
     ]
     if file is not None:
         tasks.append(asyncio.ensure_future(watch(file, operator.reload)))
-        hangups: set[asyncio.Task[None]] = set()
-
-        def reread() -> None:
-            task = asyncio.ensure_future(_reread(operator, file))
-            hangups.add(task)
-            task.add_done_callback(hangups.discard)
-
-        loop.add_signal_handler(signal.SIGHUP, reread)
-    else:
-        loop.add_signal_handler(signal.SIGHUP, lambda: None)
     done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
@@ -282,7 +304,7 @@ async def _reread(operator: Operator, file: ConfigFile) -> None:
     try:
         text = await asyncio.to_thread(file.read)
     except OSError as error:
-        print(f"reload refused: {error}", file=sys.stderr)
+        operator.refuse_reload(error)
         return
     await operator.reload(text)
 
@@ -296,11 +318,13 @@ async def _sleep_unless(operator: Operator, seconds: float) -> None:
         operator.stop.set()
 
 
-async def _start_admin(operator: Operator, address: Address | None) -> AdminServer | None:
+async def _start_admin(operator: Operator, address: Address | None) -> RunningAdmin | None:
     if address is None:
         return None
-    host = "" if address.path is not None else address.host
-    return await serve_admin(create_admin(operator, host=host), address)
+    try:
+        return await serve_admin(create_admin(operator), address)
+    except OSError as error:
+        raise OSError(f"the admin listener cannot bind {_place(address)}: {error}") from error
 
 
 class _Reserved:
@@ -340,15 +364,14 @@ class _Reserved:
 
 
 def _banner(
-    source: Source, settings: Settings, ports: list[int], admin: AdminServer | None
+    source: Source, settings: Settings, ports: list[int], admin: RunningAdmin | None
 ) -> None:
     say(f"portico {__version__}")
     for listener, port in zip(settings.listeners, ports, strict=True):
         say(f"  listening on  {_url(listener, port)}")
     if admin is not None and settings.admin is not None:
-        say(
-            f"  admin         http://{settings.admin.host}:{admin.address.port}  /metrics /healthz/ready"
-        )
+        where = msgspec.structs.replace(settings.admin, port=admin.port)
+        say(f"  admin         {_place(where, 'http://')}  /metrics /healthz/ready")
     if source.kind == "demo":
         say("  DEMO MODE     a scripted provider answers every model: no key, no network, no AI")
         say("                set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY, or pass")
@@ -366,8 +389,12 @@ def _banner(
 
 
 def _url(listener: ListenerSettings, port: int) -> str:
-    address = listener.address
+    address = msgspec.structs.replace(listener.address, port=port)
+    return _place(address, "https://" if listener.tls else "http://")
+
+
+def _place(address: Address, scheme: str = "") -> str:
     if address.path is not None:
         return f"unix:{address.path}"
     host = f"[{address.host}]" if ":" in address.host else address.host
-    return f"{'https' if listener.tls else 'http'}://{host}:{port}"
+    return f"{scheme}{host}:{address.port}"

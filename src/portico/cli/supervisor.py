@@ -10,7 +10,6 @@ from portico.cli.channel import (
     AskSnapshot,
     Channel,
     Drain,
-    Failed,
     Metrics,
     Ready,
     Reload,
@@ -134,7 +133,7 @@ class Supervisor:
                 child.fresh.set()
             elif isinstance(report, Ready):
                 child.ready.set_result(None)
-            elif isinstance(report, Failed) and not child.ready.done():
+            elif not child.ready.done():
                 child.ready.set_exception(WorkerFailedError(report.message))
         await child.process.wait()
         child.channel.close()

@@ -35,7 +35,7 @@ async def _visit(url: str | None) -> int:
     try:
         happy = await tour(
             f"http://127.0.0.1:{worker.listeners[0].port}",
-            f"http://127.0.0.1:{admin.address.port}/metrics",
+            f"http://127.0.0.1:{admin.port}/metrics",
             sys.stdout,
         )
     finally:

@@ -214,7 +214,7 @@ def _other(text: str, name: str, form: Form) -> Parsed:
     return Parsed(tree, {}, {})
 
 
-class _Duplicate(Exception):  # noqa: N818 - a signal between two functions of this file
+class _Duplicate(Exception):
     def __init__(self, key: str) -> None:
         self.key = key
 

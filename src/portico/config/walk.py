@@ -29,6 +29,7 @@ LIMIT_COUNTS = frozenset(
         "header_count",
         "json_depth",
         "json_items",
+        "json_values",
         "connections",
         "pipelined_requests",
         "in_flight_per_key",

@@ -1,31 +1,39 @@
 """Heads and bodies of the answers the gateway makes itself."""
 
 from portico.dialects.base import Dialect
-from portico.errors import PorticoError
+from portico.errors import MethodNotAllowed, PorticoError
 from portico.http.messages import Reply
 
 JSON = b"content-type: application/json\r\n"
 
 
-def request_id_header(request_id: str) -> bytes:
-    """`x-request-id`, as one header line."""
-    return b"x-request-id: %b\r\n" % request_id.encode("ascii")
+X_REQUEST_ID = b"x-request-id"
+
+
+def request_id_header(dialect: Dialect, request_id: str) -> bytes:
+    """`x-request-id`, and the same under the dialect's own name if that is another."""
+    value = request_id.encode("ascii")
+    line = b"x-request-id: %b\r\n" % value
+    name = dialect.request_id_header
+    return line if name == X_REQUEST_ID else b"%b%b: %b\r\n" % (line, name, value)
 
 
 def send_error(reply: Reply, dialect: Dialect, error: PorticoError, request_id: str) -> int:
     """Write `error` as an HTTP answer in the client's dialect. Returns the body's size."""
     body = dialect.encode_error(error, request_id)
-    reply.send(error.http_status, error_headers(error, request_id), body)
+    reply.send(error.http_status, error_headers(dialect, error, request_id), body)
     return len(body)
 
 
-def error_headers(error: PorticoError, request_id: str) -> bytes:
+def error_headers(dialect: Dialect, error: PorticoError, request_id: str) -> bytes:
     """The header block of an error answer."""
-    headers = JSON + request_id_header(request_id)
+    headers = JSON + request_id_header(dialect, request_id)
     if error.retryable is not None:
         headers += b"x-should-retry: true\r\n" if error.retryable else b"x-should-retry: false\r\n"
     if error.retry_after is not None:
         headers += b"retry-after: %b\r\n" % error.retry_after.encode("ascii", "ignore")
     if error.http_status == 401:
         headers += b'www-authenticate: Bearer realm="portico"\r\n'
+    elif isinstance(error, MethodNotAllowed) and error.allowed:
+        headers += b"allow: %b\r\n" % error.allowed.encode("ascii")
     return headers

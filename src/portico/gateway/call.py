@@ -1,5 +1,7 @@
 """One request on its way through the gateway."""
 
+from msgspec import Struct
+
 from portico.gateway.relay import StreamRelay
 from portico.gateway.routes import Endpoint
 from portico.gateway.snapshot import Route, Snapshot
@@ -7,19 +9,18 @@ from portico.model.outcome import Outcome
 from portico.policy.auth import Caller
 
 
-class Call:
+class Call(Struct, eq=False):
     """What `admit` found out and `handle` goes on with. Pins the snapshot: a reload in the middle
-    of a request changes nothing for it."""
+    of a request changes nothing for it.
 
-    __slots__ = ("caller", "endpoint", "finished", "outcome", "relay", "route", "snapshot")
+    `relay` is the stream that a cancellation interrupted, if any; `finished` whether that stream
+    had passed its terminal event already.
+    """
 
-    def __init__(self, outcome: Outcome, snapshot: Snapshot) -> None:
-        self.outcome = outcome
-        self.snapshot = snapshot
-        self.route: Route | None = None
-        self.endpoint: Endpoint | None = None
-        self.caller: Caller | None = None
-        self.relay: StreamRelay | None = None
-        """The stream that a cancellation interrupted, if any."""
-        self.finished = False
-        """Whether that stream had passed its terminal event already."""
+    outcome: Outcome
+    snapshot: Snapshot
+    route: Route | None = None
+    endpoint: Endpoint | None = None
+    caller: Caller | None = None
+    relay: StreamRelay | None = None
+    finished: bool = False

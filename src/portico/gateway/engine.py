@@ -7,14 +7,16 @@ one `Outcome` handed to the recorder.
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
-from portico.dialects.base import Dialect
+from portico.dialects.base import Dialect, SpliceRequest
 from portico.dialects.registry import DIALECTS
 from portico.errors import (
     BadRequest,
     ClientFault,
+    Forbidden,
     InternalError,
     NotFound,
     Overloaded,
@@ -25,7 +27,7 @@ from portico.errors import (
 from portico.gateway.answers import send_error
 from portico.gateway.call import Call
 from portico.gateway.models import ModelList
-from portico.gateway.routes import check_method, unknown_path
+from portico.gateway.routes import Endpoint, check_method, unknown_path
 from portico.gateway.snapshot import Entry, Route, Snapshot
 from portico.gateway.splice import splice
 from portico.http.body import decoded
@@ -35,6 +37,10 @@ from portico.ids import IdSource
 from portico.model.outcome import Outcome, Verdict
 
 log = logging.getLogger("portico.gateway")
+
+NAME_MODELS = ("models", "fallbacks")
+"""Fields in which some providers take further model names: OpenRouter's `models`
+(https://openrouter.ai/docs/features/model-routing) and Anthropic's beta `fallbacks`, 2026-11."""
 
 CLIENT_CLOSED = 499
 """What the record says when the caller left before a status was sent (nginx's number)."""
@@ -98,18 +104,15 @@ class Door:
         call.route = route
         if route.keys is not None:
             try:
-                call.caller = caller = route.keys.identify(request.headers)
+                call.caller = caller = route.keys.identify(request.headers, request.memory)
             except PorticoError as error:
-                # Known paths get their own dialect's envelope even when refused.
-                call.endpoint = route.paths.find(request.target)
+                _locate(call, route, request)  # its own dialect's envelope even when refused
                 return error
             if caller is not None:
                 outcome.caller = caller.metadata
-        call.endpoint = endpoint = route.paths.find(request.target)
+        endpoint = _locate(call, route, request)
         if endpoint is None:
             return unknown_path(request)
-        outcome.endpoint = endpoint.label
-        outcome.dialect = endpoint.dialect
         if request.method != endpoint.method:
             return check_method(endpoint, request)
         return None
@@ -157,7 +160,8 @@ class Door:
                 caller.leave()
             self._finish(call, reply)
 
-    async def _generate(self, call: Call, request: Request, reply: Reply) -> None:
+    def _generate(self, call: Call, request: Request, reply: Reply) -> Coroutine[Any, Any, None]:
+        """Check the body, find the target, and hand over to its lane."""
         endpoint, route = call.endpoint, call.route
         if endpoint is None or route is None:
             raise InternalError("Internal error.", debug="handled without being admitted")
@@ -171,6 +175,8 @@ class Door:
         outcome.request_model = ask.model
         outcome.stream = ask.stream
         entry = _entry(route, call, ask.model)
+        if call.caller is not None and call.caller.allowed_models is not None:
+            _refuse_further_models(ask)
         target = entry.target
         outcome.alias = entry.name
         outcome.provider = target.label
@@ -184,7 +190,7 @@ class Door:
                 code="unsupported_dialect",
                 param="model",
             )
-        await splice(self._gateway.client, call, request, reply, dialect, target, ask)
+        return splice(self._gateway.client, call, request, reply, dialect, target, ask)
 
     async def _models(self, call: Call, request: Request, reply: Reply) -> None:
         if call.route is None:
@@ -198,6 +204,8 @@ class Door:
         outcome = call.outcome
         outcome.error_code = error.code or f"http_{error.http_status}"
         outcome.error_debug = error.debug
+        if error.limit:
+            self._gateway.recorder.limit_hit(error.limit)
         if reply.started:
             # Too late for a status. A truncated body was cut already by whoever met the error.
             if outcome.verdict == "ok":
@@ -236,6 +244,15 @@ class Door:
         self._gateway.recorder.finish(outcome)
 
 
+def _locate(call: Call, route: Route, request: Request) -> Endpoint | None:
+    """Find the endpoint of the path and note it in the record."""
+    call.endpoint = endpoint = route.paths.find(request.target)
+    if endpoint is not None:
+        call.outcome.endpoint = endpoint.label
+        call.outcome.dialect = endpoint.dialect
+    return endpoint
+
+
 def _entry(route: Route, call: Call, model: str) -> Entry:
     """The entry for a model the caller may use; otherwise one 404, whatever the reason."""
     entry = route.models.find(model)
@@ -248,6 +265,15 @@ def _entry(route: Route, call: Call, model: str) -> Entry:
             param="model",
         )
     return entry
+
+
+def _refuse_further_models(ask: SpliceRequest) -> None:
+    """A key that may use some models only must not reach others through a fallback list."""
+    for field in NAME_MODELS:
+        if field in ask.fields:
+            raise Forbidden(
+                f"This key is limited to certain models and may not send '{field}'.", param=field
+            )
 
 
 def _dialect(call: Call, request: Request | None) -> Dialect:

@@ -14,12 +14,14 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Struct
 
+from portico.dialects.registry import DIALECTS
 from portico.errors import NotFound, PorticoError
 from portico.gateway.answers import JSON, request_id_header
 from portico.gateway.call import Call
 from portico.gateway.snapshot import Entry, Target
-from portico.http.client import HttpClient
+from portico.http.client import HttpClient, Pool
 from portico.http.messages import Reply, Request
+from portico.limits import MIB
 from portico.model.names import covers
 
 log = logging.getLogger("portico.gateway")
@@ -28,6 +30,10 @@ FRESH_SECONDS = 300.0
 RETRY_SECONDS = 15.0
 PATIENCE = 3.0
 MAX_LISTED = 2000
+MAX_LISTING_BYTES = 8 * MIB
+
+Source = tuple[Pool, bytes]
+"""Whom to ask, and how: entries that share a provider and its credential share its answer."""
 
 
 class _Listed(Struct):
@@ -78,8 +84,8 @@ class ModelList:
     def __init__(self, client: HttpClient) -> None:
         self._client = client
         self._created = int(time())
-        self._known: dict[Target, tuple[float, tuple[str, ...]]] = {}
-        self._asking: dict[Target, asyncio.Task[tuple[str, ...]]] = {}
+        self._known: dict[Source, tuple[float, tuple[str, ...]]] = {}
+        self._asking: dict[Source, asyncio.Task[tuple[str, ...]]] = {}
 
     async def answer(self, call: Call, request: Request, reply: Reply) -> None:
         """Write the list, or one model. Raises `NotFound`."""
@@ -105,7 +111,8 @@ class ModelList:
                 OpenAIModels([self._openai(name, owner) for name, owner in names.items()])
             )
         call.outcome.status = 200
-        reply.send(200, JSON + request_id_header(call.outcome.request_id), body)
+        dialect = DIALECTS["messages" if anthropic else "completions"]
+        reply.send(200, JSON + request_id_header(dialect, call.outcome.request_id), body)
 
     def _served(self, call: Call, name: str) -> bool:
         route, caller = call.route, call.caller
@@ -117,10 +124,12 @@ class ModelList:
         if call.route is None:
             return {}
         names: dict[str, str] = {}
-        for entry in call.route.entries:
-            if entry.public:
-                for name in await self._expand(entry):
-                    names.setdefault(name, entry.target.label)
+        entries = [entry for entry in call.route.entries if entry.public]
+        for entry, found in zip(
+            entries, await asyncio.gather(*map(self._expand, entries)), strict=True
+        ):
+            for name in found:
+                names.setdefault(name, entry.target.label)
         caller = call.caller
         if caller is not None and caller.allowed_models is not None:
             for name in caller.allowed_models:
@@ -141,18 +150,19 @@ class ModelList:
         return tuple(name for name in shown if covers(entry.name, name))
 
     async def _listed(self, target: Target) -> tuple[str, ...]:
-        known = self._known.get(target)
+        source = (target.pool, target.models_head)
+        known = self._known.get(source)
         if known is not None and monotonic() < known[0]:
             return known[1]
         # One question at a time per provider, and a caller that leaves does not cancel it.
-        task = self._asking.get(target)
+        task = self._asking.get(source)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._ask(target))
-            self._asking[target] = task
-            task.add_done_callback(lambda _: self._asking.pop(target, None))
+            task = asyncio.get_running_loop().create_task(self._ask(target, source))
+            self._asking[source] = task
+            task.add_done_callback(lambda _: self._asking.pop(source, None))
         return await asyncio.shield(task)
 
-    async def _ask(self, target: Target) -> tuple[str, ...]:
+    async def _ask(self, target: Target, source: Source) -> tuple[str, ...]:
         ids: tuple[str, ...] = ()
         fresh = RETRY_SECONDS
         try:
@@ -161,7 +171,7 @@ class ModelList:
             fresh = FRESH_SECONDS
         except (PorticoError, TimeoutError, msgspec.DecodeError, UnicodeDecodeError) as error:
             log.warning("provider %s did not list its models: %s", target.label, error)
-        self._known[target] = (monotonic() + fresh, ids)
+        self._known[source] = (monotonic() + fresh, ids)
         return ids
 
     async def _fetch(self, target: Target) -> tuple[str, ...]:
@@ -171,7 +181,7 @@ class ModelList:
             connection.send(
                 target.models_head,
                 b"",
-                client.limits.response_hold_bytes,
+                MAX_LISTING_BYTES,
                 first_byte=PATIENCE,
                 idle=PATIENCE,
                 total=PATIENCE,

@@ -60,11 +60,13 @@ class StreamRelay:
         """The provider ended its answer well, as far as HTTP goes."""
         tail = self._frames.pending
         if tail:
-            # A last frame without its blank line: passed on as it is, and read for its meaning.
-            self._tap.feed(bytes(tail) + b"\n\n")
-            if self._outcome.first_byte == 0.0:
-                self._begin()
-            self._reply.write(bytes(tail))
+            # A last frame without its blank line. Passed on as it is when it ends the stream;
+            # otherwise it is half a frame, and the error frame must not be glued to it.
+            kept = self._tap.feed(bytes(tail) + b"\n\n")
+            if self._tap.finished and kept:
+                if self._outcome.first_byte == 0.0:
+                    self._begin()
+                self._reply.write(bytes(tail))
         if not self._tap.finished:
             raise UpstreamTruncated("The provider's stream ended without its terminal event.")
         self._reply.end()
@@ -118,6 +120,9 @@ class BodyRelay:
         """Take bytes from the provider. Raises `UpstreamProtocol` over `limits.response_bytes`."""
         self._size += len(data)
         if self._size > self._limit:
-            raise UpstreamProtocol("The provider's answer is larger than this gateway passes on.")
+            raise UpstreamProtocol(
+                "The provider's answer is larger than this gateway passes on.",
+                limit="responseBytes",
+            )
         self._tail = (self._tail + data)[-self.TAIL :]
         self._reply.write(data)

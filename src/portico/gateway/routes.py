@@ -90,9 +90,10 @@ def check_method(endpoint: Endpoint, request: Request) -> ClientFault | None:
         fault = MethodNotAllowed("WebSocket is not served here, use HTTP.", code="upgrade_required")
         fault.http_status = 426
         return fault
-    return MethodNotAllowed(
-        f"This path takes {endpoint.method.decode('ascii')}, not {request.method.decode('ascii')}."
-    )
+    allowed = endpoint.method.decode("ascii")
+    fault = MethodNotAllowed(f"This path takes {allowed}, not {request.method.decode('ascii')}.")
+    fault.allowed = allowed
+    return fault
 
 
 def unknown_path(request: Request) -> NotFound:

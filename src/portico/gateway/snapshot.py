@@ -21,10 +21,13 @@ from portico.routing.router import Router
 
 class Target:
     """Where one model entry sends its requests. `heads` has, per dialect that the provider speaks,
-    the request head up to (not including) the forwarded headers and `content-length`."""
+    the request head up to (not including) the forwarded headers and `content-length`; `defaults`
+    are header lines that a client may send itself, by name. `secret` is the operator's key, to be
+    kept out of what a provider's error quotes."""
 
     __slots__ = (
-        "heads", "label", "model", "models_head", "pool", "semconv", "strip_prefix",
+        "defaults", "heads", "label", "model", "models_head", "pool", "secret", "semconv",
+        "strip_prefix",
     )  # fmt: skip
 
     def __init__(
@@ -33,17 +36,21 @@ class Target:
         semconv: str,
         pool: Pool,
         heads: dict[str, bytes],
+        defaults: tuple[tuple[bytes, bytes], ...],
         models_head: bytes,
         model: str | None,
         strip_prefix: str,
+        secret: bytes,
     ) -> None:
         self.label = label
         self.semconv = semconv
         self.pool = pool
         self.heads = heads
+        self.defaults = defaults
         self.models_head = models_head
         self.model = model
         self.strip_prefix = strip_prefix
+        self.secret = secret
 
     def upstream_model(self, asked: str) -> str:
         """The id to send for the name a caller asked for."""
@@ -169,32 +176,40 @@ def _target(model: ModelSettings, client: HttpClient) -> Target:
     prefix = parts.path.rstrip("/")
     formats = chosen.formats if chosen.formats is not None else row.formats
     common = _common_headers(row, origin, key)
+    defaults = tuple(
+        (name.encode("ascii"), f"{name}: {value}\r\n".encode("ascii"))
+        for name, value in row.headers
+    )
     heads = {
         DIALECTS[route_type].name: b"POST %b HTTP/1.1\r\n%b" % ((prefix + path).encode(), common)
         for route_type, path in formats.items()
         if route_type in DIALECTS
     }
-    models_head = b"GET %b HTTP/1.1\r\n%b\r\n" % ((prefix + row.models).encode(), common)
+    models_head = b"GET %b HTTP/1.1\r\n%b%b\r\n" % (
+        (prefix + row.models).encode(),
+        common,
+        b"".join(line for _, line in defaults),
+    )
     return Target(
         chosen.name,
         row.semconv or chosen.name,
         client.pool(origin),
         heads,
+        defaults,
         models_head if row.models and chosen.formats is None else b"",
         model.model,
         model.strip_prefix,
+        key.encode("latin-1") if key else b"",
     )
 
 
 def _common_headers(row: Provider, origin: Origin, key: str | None) -> bytes:
-    fixed = b"".join(f"{name}: {value}\r\n".encode("ascii") for name, value in row.headers)
     return b"".join(
         (
             b"host: ",
             origin.authority,
             b"\r\naccept-encoding: identity\r\ncontent-type: application/json\r\n",
             f"user-agent: portico/{__version__}\r\n".encode("ascii"),
-            fixed,
             credential_header(row.auth, key),
         )
     )

@@ -37,9 +37,13 @@ async def splice(
     snapshot = call.snapshot
     deadlines = snapshot.deadlines
     payload = ask.render(outcome.upstream_model)
+    forwarded = forward_request(request.headers, dialect.request_headers)
+    for name, line in target.defaults:
+        if name not in request.headers:
+            forwarded += line
     head = b"%b%bcontent-length: %d\r\n\r\n" % (
         target.heads[dialect.name],
-        forward_request(request.headers, dialect.request_headers),
+        forwarded,
         len(payload),
     )
     outcome.attempts = 1
@@ -56,17 +60,28 @@ async def splice(
         outcome.upstream_started = connection.sent_at
         await connection.answer()
         outcome.upstream_first_byte = connection.first_byte_at
+        outcome.upstream_request_id = _request_id(connection.headers)
         if connection.status != 200:
-            await _relay_error(call, reply, dialect, connection)
+            _relay_error(call, reply, dialect, connection, target.secret)
         elif connection.event_stream:
             await _relay_stream(client, call, reply, dialect, connection, ask)
+        elif connection.complete:
+            _send_whole(call, reply, dialect, connection)
         else:
-            await _relay_body(call, reply, dialect, connection)
+            await _relay_large(call, reply, dialect, connection)
     finally:
+        if connection.complete:
+            outcome.upstream_finished = connection.last_read
         connection.release()
 
 
-def _answer_headers(call: Call, connection: UpstreamConnection) -> bytes:
+def _request_id(headers: dict[bytes, bytes]) -> str:
+    """The provider's own id of the request; Anthropic's name for the header comes second."""
+    value = headers.get(b"x-request-id") or headers.get(b"request-id")
+    return value[:128].decode("latin-1") if value is not None else ""
+
+
+def _answer_headers(call: Call, dialect: Dialect, connection: UpstreamConnection) -> bytes:
     headers = connection.headers
     coding = headers.get(b"content-encoding")
     if coding is not None and coding != b"identity":
@@ -75,29 +90,36 @@ def _answer_headers(call: Call, connection: UpstreamConnection) -> bytes:
             debug=f"content-encoding: {coding[:40]!r}",
         )
     kind = headers.get(b"content-type", b"application/json")
+    if kind.startswith(b"text/html"):
+        raise UpstreamProtocol("The provider answered with a web page.")
     return b"content-type: %b\r\n%b%b" % (
         kind,
-        request_id_header(call.outcome.request_id),
+        request_id_header(dialect, call.outcome.request_id),
         forward_response(headers.items()),
     )
 
 
-async def _relay_body(
+def _send_whole(call: Call, reply: Reply, dialect: Dialect, connection: UpstreamConnection) -> None:
+    """Answer with a body that is here already; read what the record needs after sending it."""
+    outcome = call.outcome
+    headers = _answer_headers(call, dialect, connection)
+    body = connection.take()
+    if connection.close_delimited and not body.rstrip().endswith(b"}"):
+        raise UpstreamTruncated("The provider's answer ended before it was whole.")
+    outcome.first_byte = outcome.upstream_first_byte
+    outcome.status = 200
+    reply.send(200, headers, body)
+    answer = dialect.read_usage(body)
+    outcome.usage = answer.usage
+    outcome.response_model = answer.model
+
+
+async def _relay_large(
     call: Call, reply: Reply, dialect: Dialect, connection: UpstreamConnection
 ) -> None:
+    """Pass on a body too large to hold, piece by piece."""
     outcome = call.outcome
-    headers = _answer_headers(call, connection)
-    if connection.headers.get(b"content-type", b"").startswith(b"text/html"):
-        raise UpstreamProtocol("The provider answered with a web page.")
-    if connection.complete:
-        body = connection.take()
-        if connection.close_delimited and not body.rstrip().endswith(b"}"):
-            raise UpstreamTruncated("The provider's answer ended before it was whole.")
-        outcome.first_byte = outcome.upstream_first_byte
-        outcome.status = 200
-        reply.send(200, headers, body)
-        _note(call, dialect, body)
-        return
+    headers = _answer_headers(call, dialect, connection)
     length = connection.headers.get(b"content-length")
     relay = BodyRelay(reply, call.snapshot.limits.response_bytes)
     outcome.first_byte = outcome.upstream_first_byte
@@ -106,6 +128,8 @@ async def _relay_body(
     reply.attach(connection)
     try:
         await connection.relay(relay.feed)
+        if connection.close_delimited and not relay.tail.rstrip().endswith(b"}"):
+            raise UpstreamTruncated("The provider's answer ended before it was whole.")
     except UpstreamFault:
         outcome.verdict = "truncated"
         reply.abort()
@@ -113,13 +137,6 @@ async def _relay_body(
     finally:
         outcome.usage = dialect.usage_from_tail(relay.tail)
     reply.end()
-
-
-def _note(call: Call, dialect: Dialect, body: bytes) -> None:
-    """Take from a whole answer what the record needs, after the client has it."""
-    answer = dialect.read_usage(body)
-    call.outcome.usage = answer.usage
-    call.outcome.response_model = answer.model
 
 
 async def _relay_stream(
@@ -139,7 +156,7 @@ async def _relay_stream(
         reply,
         tap,
         outcome,
-        _answer_headers(call, connection) + b"cache-control: no-cache\r\n",
+        _answer_headers(call, dialect, connection) + b"cache-control: no-cache\r\n",
         snapshot.limits.sse_frame_bytes,
         snapshot.deadlines.sse_keep_alive,
     )
@@ -152,6 +169,8 @@ async def _relay_stream(
     except PorticoError as fault:
         if not reply.started:
             raise
+        if fault.limit:
+            client.events.limit_hit(fault.limit)
         if not tap.finished:
             outcome.verdict = "truncated"
             outcome.error_code = fault.code
@@ -168,8 +187,8 @@ async def _relay_stream(
         outcome.response_model = tap.model
 
 
-async def _relay_error(
-    call: Call, reply: Reply, dialect: Dialect, connection: UpstreamConnection
+def _relay_error(
+    call: Call, reply: Reply, dialect: Dialect, connection: UpstreamConnection, secret: bytes
 ) -> None:
     """Pass on the provider's own error: its status class, code and `retry-after` are kept."""
     outcome = call.outcome
@@ -178,6 +197,8 @@ async def _relay_error(
     limit = call.snapshot.limits.error_body_bytes
     if len(body) > limit:
         body = b""
+    if secret:
+        body = body.replace(secret, b"[redacted]")
     retry_after = connection.headers.get(b"retry-after")
     error: PorticoError
     if status in (401, 403):
@@ -192,11 +213,14 @@ async def _relay_error(
         )
     else:
         error = dialect.read_error(status, body)
-        if dialect.is_envelope(body):
+        # A 400 about the key is about ours: its text is for the operator only.
+        if not isinstance(error, UpstreamAuth) and dialect.is_envelope(body):
+            if retry_after is not None:
+                error.retry_after = None  # the provider's own header goes along
             outcome.status = status
             outcome.error_code = error.code
             outcome.verdict = "upstream_error"
-            headers = error_headers(error, outcome.request_id)
+            headers = error_headers(dialect, error, outcome.request_id)
             reply.send(status, headers + forward_response(connection.headers.items()), body)
             return
         if retry_after is not None and len(retry_after) < 64:

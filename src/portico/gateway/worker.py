@@ -7,7 +7,7 @@ what is inside.
 import gc
 import logging
 
-from portico.config.settings import ListenerSettings, Settings
+from portico.config.settings import Settings
 from portico.gateway.engine import Gateway
 from portico.gateway.snapshot import Snapshot, assemble
 from portico.http.client import HttpClient
@@ -17,6 +17,8 @@ from portico.http.server import HttpServer, Listener, server_tls
 from portico.observe.recorder import Recorder
 
 log = logging.getLogger("portico")
+
+SOCKETS_STAY = "listener addresses and TLS files change only with a restart"
 
 
 class Worker:
@@ -80,8 +82,8 @@ class Worker:
         """Swap to other settings. Raises ValueError and keeps the old ones if they cannot run."""
         try:
             snapshot = assemble(settings, self.client)
-            if not _same_sockets(self.settings.listeners, settings.listeners):
-                raise ValueError("listener addresses and TLS files change only with a restart")
+            if not same_sockets(self.settings, settings):
+                raise ValueError(SOCKETS_STAY)
         except ValueError:
             self.reload_failed()
             raise
@@ -117,9 +119,11 @@ class Worker:
             await server.close()
         await self.client.close()
         self.sweeper.stop()
-        if self.recorder.access_log is not None:
-            self.recorder.access_log.close()
+        self.recorder.close()
 
 
-def _same_sockets(old: tuple[ListenerSettings, ...], new: tuple[ListenerSettings, ...]) -> bool:
-    return [(x.address, x.tls) for x in old] == [(x.address, x.tls) for x in new]
+def same_sockets(old: Settings, new: Settings) -> bool:
+    """Whether listeners and their TLS files are the same: a reload cannot change them."""
+    return [(x.address, x.tls) for x in old.listeners] == [
+        (x.address, x.tls) for x in new.listeners
+    ]

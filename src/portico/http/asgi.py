@@ -1,8 +1,8 @@
 """The gateway's application behind any ASGI server.
 
 The adapter gives an `Application` the same `Request` and `Reply` the socket server gives it. Limits
-on the head and framing are the host server's business here; the body limit, admission before the
-body, back-pressure and the disconnect watch are ours.
+on the head and framing are the host server's business here; the body's limit and deadline,
+admission before the body, back-pressure and the disconnect watch are ours.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from time import monotonic
 from typing import Any
 
-from portico.errors import BadRequest, PorticoError, TooLarge
+from portico.errors import BadRequest, InternalError, PorticoError, RequestTimeout, TooLarge
 from portico.http.events import HttpEvents
 from portico.http.messages import Application, Request, Source
 from portico.http.strict import repeated
-from portico.limits import Limits
+from portico.limits import Deadlines, Limits
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -70,7 +70,7 @@ class AsgiReply:
     def end(self) -> None:
         """Queue the end of the body."""
         if not self.ended:
-            self.ended = True
+            self._let_go()
             self._queue.put_nowait({"type": "http.response.body", "body": b"", "more_body": False})
             self._queue.put_nowait(None)
 
@@ -78,12 +78,17 @@ class AsgiReply:
         """Leave the body unfinished: the pump raises after what was queued, and a host server cuts
         the connection of an application that failed in the middle of an answer."""
         if not self.ended:
-            self.ended = True
+            self._let_go()
             self._queue.put_nowait({"type": "portico.abort"})
 
     def attach(self, source: Source | None) -> None:
         """Pause `source` whenever the client is slower than it."""
         self._source = source
+
+    def _let_go(self) -> None:
+        """Nothing follows. The source may serve someone else from now on."""
+        self.ended = True
+        self._source = None
 
     async def pump(self, send: Send) -> None:
         """Send what is queued until the answer ends. Raises `AbortedError` for an abort."""
@@ -103,27 +108,33 @@ class AbortedError(Exception):
 
 
 class AsgiApp:
-    """An ASGI callable for the `http` scope type; everything else is refused by closing."""
+    """An ASGI callable for the `http` scope type; a WebSocket gets the answer HTTP would get."""
 
-    def __init__(self, app: Application, limits: Callable[[], Limits], events: HttpEvents) -> None:
+    def __init__(
+        self,
+        app: Application,
+        limits: Callable[[], Limits],
+        deadlines: Callable[[], Deadlines],
+        events: HttpEvents,
+    ) -> None:
         self._app = app
         self._limits = limits
+        self._deadlines = deadlines
         self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP exchange."""
         if scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
+            await self._refuse_websocket(scope, receive, send)
             return
         if scope["type"] != "http":
             raise RuntimeError(f"unsupported ASGI scope type {scope['type']!r}")
         reply = AsgiReply(self._limits().relay_buffer)
         request, fault = _request(scope)
         if fault is None:
-            fault = self._app.admit(request)
+            fault = self._admit(request)
         if fault is None:
-            fault = await self._read(request, receive)
+            fault = await self._read_in_time(request, receive)
             if fault is None and request.context is _GONE:
                 return
         if fault is not None:
@@ -131,6 +142,37 @@ class AsgiApp:
             await reply.pump(send)
             return
         await self._serve(request, reply, receive, send)
+
+    def _admit(self, request: Request) -> PorticoError | None:
+        try:
+            return self._app.admit(request)
+        except Exception:
+            log.exception("defect while admitting a request")
+            return InternalError("Internal error.")
+
+    async def _refuse_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as to a GET that wants to upgrade, where the host can; otherwise just close."""
+        await receive()
+        request, fault = _request(scope)
+        fault = fault or self._admit(request)
+        if fault is None or "websocket.http.response" not in (scope.get("extensions") or {}):
+            await send({"type": "websocket.close", "code": 1008})
+            return
+
+        async def send_http(message: Message) -> None:
+            await send({**message, "type": f"websocket.{message['type']}"})
+
+        reply = AsgiReply(self._limits().relay_buffer)
+        self._app.refuse(request, reply, fault)
+        await reply.pump(send_http)
+
+    async def _read_in_time(self, request: Request, receive: Receive) -> PorticoError | None:
+        try:
+            async with asyncio.timeout(self._deadlines().body):
+                return await self._read(request, receive)
+        except TimeoutError:
+            self._events.limit_hit("body")
+            return RequestTimeout("The request body did not arrive in time.")
 
     async def _read(self, request: Request, receive: Receive) -> PorticoError | None:
         limit = self._limits().body_bytes
@@ -160,6 +202,7 @@ class AsgiApp:
         self, request: Request, reply: AsgiReply, receive: Receive, send: Send
     ) -> None:
         handling = asyncio.ensure_future(self._app.handle(request, reply))
+        handling.add_done_callback(lambda _: reply.abort())  # unless it has answered
         watching = asyncio.ensure_future(_disconnected(receive))
         pumping = asyncio.ensure_future(reply.pump(send))
         try:
@@ -198,7 +241,7 @@ def _request(scope: Scope) -> tuple[Request, PorticoError | None]:
     if root and target.startswith(root):
         target = target[len(root) :] or b"/"
     request = Request(
-        scope["method"].encode("latin-1"),
+        scope.get("method", "GET").encode("latin-1"),
         target,
         scope.get("query_string", b""),
         headers,

@@ -29,7 +29,9 @@ def decoded(coding: bytes | None, body: bytes, limit: int) -> bytes:
     except zlib.error:
         raise BadRequest("The request body is not valid gzip.", code="bad_gzip") from None
     if len(plain) > allowed:
-        raise TooLarge(f"The request body inflates to more than {allowed} bytes.")
+        raise TooLarge(
+            f"The request body inflates to more than {allowed} bytes.", limit="bodyBytes"
+        )
     if not inflater.eof or inflater.unused_data:
         raise BadRequest("The request body is not one whole gzip member.", code="bad_gzip")
     return plain

@@ -50,12 +50,13 @@ class Origin(Struct, frozen=True):
 class Pool:
     """The connections to one origin: a stack of idle ones, and all that are open."""
 
-    __slots__ = ("_client", "_idle", "_open", "events", "origin", "proxy")
+    __slots__ = ("_client", "_idle", "_open", "connecting", "events", "origin", "proxy")
 
     def __init__(self, client: "HttpClient", origin: Origin, proxy: Proxy | None) -> None:
         self._client = client
         self._idle: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
+        self.connecting = 0
         self.origin = origin
         self.proxy = proxy
         self.events = client.events
@@ -67,8 +68,8 @@ class Pool:
 
     @property
     def open_connections(self) -> int:
-        """How many connections exist, idle ones included."""
-        return len(self._open)
+        """How many connections exist or are being made, idle ones included."""
+        return len(self._open) + self.connecting
 
     def take(self) -> UpstreamConnection | None:
         """An idle connection that is still open, the most recently used first."""
@@ -141,6 +142,7 @@ class HttpClient:
             self.events.limit_hit("upstreamConnections")
             raise Overloaded("Too many connections to the provider.")
         self.sweeper.start()
+        pool.connecting += 1
         try:
             async with asyncio.timeout(self.deadlines.connect):
                 return await self._open(pool)
@@ -151,6 +153,8 @@ class HttpClient:
             raise _unreachable("did not pass TLS verification", repr(error)) from error
         except (OSError, UnicodeError) as error:
             raise _unreachable("could not be reached", repr(error)) from error
+        finally:
+            pool.connecting -= 1
 
     async def close(self) -> None:
         """Close all connections."""

@@ -29,7 +29,14 @@ from portico.errors import (
 from portico.http.deadlines import NEVER
 from portico.http.messages import Request
 from portico.http.reply import SocketReply
-from portico.http.strict import head_fault, repeated, split_target, trailer_fault
+from portico.http.strict import (
+    has_body,
+    head_fault,
+    repeated,
+    split_target,
+    trailer_fault,
+    without_upgrade,
+)
 
 if TYPE_CHECKING:
     from portico.http.server import HttpServer
@@ -43,12 +50,11 @@ LINGER_SECONDS = 2.0
 """How long unread request bytes are discarded after an early answer, so that a RST does not
 destroy the answer before the client has read it."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-ACCOUNT_ABOVE = 64 * 1024
-"""Bodies larger than this count against `limits.buffered_body_bytes` (all connections together)."""
 CHUNK_OVERHEAD = 64 * 1024
-BIG_READ = 8 * 1024
-"""A head that came whole in one smaller read needs no size check of its own."""
+"""How many bytes of chunk framing, extensions and trailers may come without a byte of body."""
 MAX_PROBE_GAP = 1.0
+MANY_PIECES = 1024
+"""Body pieces beyond this many are joined: two-byte chunks would cost thirty times their size."""
 
 
 class _StopParsingError(Exception):
@@ -60,6 +66,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_active",
+        "_again",
         "_app",
         "_body",
         "_body_raw",
@@ -71,36 +78,45 @@ class Connection(asyncio.Protocol):
         "_feed_size",
         "_head_bytes",
         "_headers",
+        "_held",
+        "_joined",
         "_loop",
+        "_memory",
         "_parser",
         "_peer",
         "_phase",
         "_probe_gap",
         "_queue",
+        "_raw_seen",
+        "_repeats",
         "_request",
         "_scheme",
-        "_server",
+        "_size_seen",
         "_task",
         "_trailers",
         "_transport",
         "_url",
+        "_version_10",
         "deadline",
         "last_reply",
+        "server",
         "write_paused",
     )
 
     def __init__(
         self, server: "HttpServer", loop: asyncio.AbstractEventLoop, scheme: bytes
     ) -> None:
-        self._server = server
+        self.server = server
         self._app = server.app
         self._loop = loop
         self._scheme = scheme
         self._parser = HttpRequestParser(self)
         self._transport: Any = None
         self._peer = ""
+        self._memory: dict[Any, Any] = {}
         self._phase = IDLE
         self._url = b""
+        self._again = b""
         self._headers: dict[bytes, bytes] = {}
         self._trailers: dict[bytes, bytes] = self._headers
         self._request: Request | None = None
@@ -108,6 +124,11 @@ class Connection(asyncio.Protocol):
         self._body_size = 0
         self._body_raw = 0
         self._body_started = 0.0
+        self._held = 0
+        self._joined = 0
+        self._raw_seen = 0
+        self._size_seen = 0
+        self._repeats = 0
         self._head_bytes = 0
         self._feed_size = 0
         self._fault: PorticoError | None = None
@@ -118,21 +139,17 @@ class Connection(asyncio.Protocol):
         self._probe_gap = 0.0
         self._buffered_seen = 0
         self.deadline = NEVER
-        self.last_reply = False
+        self.last_reply = server.draining
         self.write_paused = False
-
-    @property
-    def date(self) -> bytes:
-        """The current `date:` header line."""
-        return self._server.date
 
     # -- transport callbacks ------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        server = self._server
+        server = self.server
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if isinstance(peer, tuple) and peer else "unix"
+        self._transport.set_write_buffer_limits(server.limits.relay_buffer)
         server.connections.add(self)
         server.sweeper.members.add(self)
         server.events.connections_opened()
@@ -142,7 +159,7 @@ class Connection(asyncio.Protocol):
             self._refuse(None, Overloaded("Too many open connections."))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        server = self._server
+        server = self.server
         server.sweeper.members.discard(self)
         server.events.connections_closed()
         self._phase = LINGER
@@ -168,7 +185,13 @@ class Connection(asyncio.Protocol):
             self._body_raw += size
         try:
             self._parser.feed_data(data)
-        except HttpParserUpgrade:
+        except HttpParserUpgrade as offer:
+            again = self._again
+            if again:
+                self._again = b""
+                self._parser = HttpRequestParser(self)
+                self.data_received(again + data[offer.args[0] :])
+                return
             # What follows is another protocol's bytes. The request itself is served as HTTP.
             self.last_reply = True
             self._phase = LINGER
@@ -183,8 +206,9 @@ class Connection(asyncio.Protocol):
             self._refuse(self._request, fault)
             return
         except HttpParserError as error:
-            self._server.events.http_rejected("malformed")
-            self._refuse(None, BadRequest(f"Malformed HTTP: {_reason(error)}.", code="bad_http"))
+            self.server.events.http_rejected("malformed")
+            fault = BadRequest(f"Malformed HTTP: {_reason(error)}.", code="bad_http")
+            self._refuse(self._request, fault)
             return
         phase = self._phase
         if phase == IDLE:
@@ -195,7 +219,7 @@ class Connection(asyncio.Protocol):
             self._body_incomplete()
 
     def eof_received(self) -> bool:
-        if self._active is None or self._scheme == b"https":
+        if self._scheme == b"https" or (self._active is None and not self._queue):
             return False
         self._eof = True
         self._probe(monotonic())
@@ -204,29 +228,37 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.write_paused = True
         self._buffered_seen = self._transport.get_write_buffer_size()
-        self.deadline = monotonic() + self._server.deadlines.write
+        self.deadline = monotonic() + self.server.deadlines.write
         if self._active is not None and self._active.source is not None:
             self._active.source.pause()
 
     def resume_writing(self) -> None:
         self.write_paused = False
-        if self._phase != LINGER:
-            self.deadline = NEVER if self._active is not None else self._reading_deadline()
-        if self._active is not None and self._active.source is not None:
-            self._active.source.resume()
+        active = self._active
+        if active is not None:
+            self.deadline = monotonic() if self._eof else NEVER
+            if active.source is not None:
+                active.source.resume()
+        elif self._queue:
+            self._loop.call_soon(self._next)
+        elif self._phase != LINGER:
+            self.deadline = self._reading_deadline()
 
     # -- parser callbacks ---------------------------------------------------------------------
 
     def on_url(self, url: bytes) -> None:
         self._phase = HEAD
         self._url = self._url + url if self._url else url
-        if len(self._url) > self._server.limits.request_line:
+        if len(self._url) > self.server.limits.request_line:
             self._limit("requestLine", "The request line is too long.", 414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
         headers = self._headers
         if name in headers:
+            self._repeats += 1
+            if self._repeats > self.server.limits.header_count:
+                self._limit("headerCount", "Too many header fields.", 431)
             fault = repeated(headers, name, value)
             if fault is not None:
                 self._bad(fault)
@@ -234,12 +266,13 @@ class Connection(asyncio.Protocol):
             headers[name] = value
 
     def on_headers_complete(self) -> None:
-        server = self._server
+        server = self.server
         limits = server.limits
         headers = self._headers
-        if len(headers) > limits.header_count:
+        if len(headers) + self._repeats > limits.header_count:
             self._limit("headerCount", "Too many header fields.", 431)
-        if self._head_bytes or self._feed_size > BIG_READ:
+        self._repeats = 0
+        if self._head_bytes or self._feed_size > server.small_head:
             size = sum(len(k) + len(v) + 4 for k, v in headers.items())
             if size > limits.header_bytes:
                 self._limit("headerBytes", "The header fields are too large.", 431)
@@ -252,8 +285,15 @@ class Connection(asyncio.Protocol):
         if parts is None:
             self._bad("The request target is not a path.")
             return
+        if b"upgrade" in headers and parser.should_upgrade() and has_body(headers):
+            # The parser would skip the body. An offer may be ignored (RFC 9110 section 7.8).
+            self._again = without_upgrade(parser.get_method(), self._url, version, headers)
+            self._url = b""
+            self._headers = {}
+            return
+        self._version_10 = version == "1.0"
         self._request = request = Request(
-            parser.get_method(), parts[0], parts[1], headers, self._peer, monotonic()
+            parser.get_method(), parts[0], parts[1], headers, self._peer, monotonic(), self._memory
         )
         self._phase = BODY
         self._head_bytes = 0
@@ -269,23 +309,27 @@ class Connection(asyncio.Protocol):
             self._interim(expected)
 
     def on_body(self, data: bytes) -> None:
-        server = self._server
-        self._body_size += len(data)
+        server = self.server
+        size = self._body_size = self._body_size + len(data)
         self._body.append(data)
-        if self._body_size > ACCOUNT_ABOVE:
+        if size > server.small_body:
             limits = server.limits
-            if self._body_size > limits.body_bytes:
+            if size > limits.body_bytes:
                 self._limit("bodyBytes", _body_too_large(limits.body_bytes), 413)
-            if server.buffered_bytes + self._body_size > limits.buffered_body_bytes:
+            server.buffered_bytes += size - self._held
+            self._held = size
+            if server.buffered_bytes > limits.buffered_body_bytes:
                 server.events.limit_hit("bufferedBodyBytes")
                 self._fault = Overloaded("Too many large requests at once.")
                 raise _StopParsingError
 
     def on_message_complete(self) -> None:
         request = self._request
-        if request is None:  # llhttp never completes a message without its head
+        if request is None:  # to be read again without its upgrade
             return
         if self._trailers:
+            if len(self._trailers) > self.server.limits.header_count:
+                self._limit("headerCount", "Too many trailer fields.", 431)
             fault = trailer_fault(self._trailers)
             if fault is not None:
                 self._bad(fault)
@@ -295,31 +339,29 @@ class Connection(asyncio.Protocol):
         if body:
             request.body = body[0] if len(body) == 1 else b"".join(body)
             self._body = []
-            if self._body_size > ACCOUNT_ABOVE:
-                reply.held_bytes = self._body_size
-                self._server.buffered_bytes += self._body_size
             self._body_size = 0
-            self._body_raw = 0
-            self._body_started = 0.0
+            reply.held_bytes = self._held
+            self._held = 0
+        if self._body_raw:
+            self._restart_body()
         self._url = b""
         self._request = None
         self._phase = IDLE
-        parser = self._parser
-        if not parser.should_keep_alive():
+        if not self._parser.should_keep_alive():
             reply.keep_alive = False
-        if parser.get_http_version() == "1.0":
+        if self._version_10:
             reply.version_10 = True
         if request.method == b"HEAD":
             reply.head_only = True
-        if self._active is None:
+        if self._active is None and not self._queue and not self.write_paused:
             self._serve(request, reply)
-        elif len(self._queue) < self._server.limits.pipelined_requests:
+        elif len(self._queue) < self.server.limits.pipelined_requests:
             self._queue.append((request, reply, None))
         else:
             # Answer what is queued, then close: reading on unanswered would need more memory, and
             # not reading would blind the disconnect watch.
-            self._server.events.limit_hit("pipelinedRequests")
-            self._server.buffered_bytes -= reply.held_bytes
+            self.server.events.limit_hit("pipelinedRequests")
+            self.server.buffered_bytes -= reply.held_bytes
             self._queue[-1][1].keep_alive = False
             self._phase = LINGER
             raise _StopParsingError
@@ -328,7 +370,7 @@ class Connection(asyncio.Protocol):
 
     def _serve(self, request: Request, reply: SocketReply) -> None:
         self._active = reply
-        self.deadline = NEVER
+        self.deadline = monotonic() if self._eof else NEVER
         self._task = self._loop.create_task(self._run(request, reply))
 
     async def _run(self, request: Request, reply: SocketReply) -> None:
@@ -344,21 +386,25 @@ class Connection(asyncio.Protocol):
         """The reply wrote its last byte."""
         self._active = None
         self._task = None
-        server = self._server
+        server = self.server
         server.buffered_bytes -= reply.held_bytes
         if not reply.keep_alive:
             while self._queue:
                 server.buffered_bytes -= self._queue.popleft()[1].held_bytes
             self._shut()
         elif self._queue:
-            self._loop.call_soon(self._next)
+            if not self.write_paused:
+                self._loop.call_soon(self._next)
         elif self._eof:
             self._shut()
         elif not self.write_paused:
-            self.deadline = self._reading_deadline()
+            if self._phase == IDLE:
+                self.deadline = monotonic() + server.deadlines.keep_alive
+            else:
+                self.deadline = self._reading_deadline()
 
     def _next(self) -> None:
-        if self._queue and self._active is None:
+        if self._queue and self._active is None and not self.write_paused:
             request, reply, error = self._queue.popleft()
             if error is not None:
                 self._active = reply
@@ -372,7 +418,9 @@ class Connection(asyncio.Protocol):
         self._phase = LINGER
         reply = SocketReply(self, self._transport.write)
         reply.keep_alive = False
-        if self._active is not None:
+        if request is not None and request.method == b"HEAD":
+            reply.head_only = True
+        if self._active is not None or self._queue:
             self._queue.append((request, reply, error))
             return
         self._active = reply
@@ -386,14 +434,14 @@ class Connection(asyncio.Protocol):
                 self._transport.write_eof()
         else:
             self._phase = LINGER
-            self.deadline = monotonic() + self._server.deadlines.write
+            self.deadline = monotonic() + self.server.deadlines.write
             self._transport.close()
 
     # -- deadlines and drain ------------------------------------------------------------------
 
     def expire(self, now: float) -> None:
         """`Sweeper` found the deadline passed."""
-        server = self._server
+        server = self.server
         if self._active is not None and not self.write_paused:
             if self._eof:
                 self._probe(now)
@@ -422,7 +470,7 @@ class Connection(asyncio.Protocol):
     def drain(self) -> None:
         """Close if idle, otherwise after the current reply."""
         self.last_reply = True
-        if self._active is None and self._phase == IDLE:
+        if self._active is None and self._phase == IDLE and not self._queue:
             self._transport.close()
 
     def interrupt(self) -> None:
@@ -437,7 +485,7 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def _reading_deadline(self) -> float:
-        deadlines = self._server.deadlines
+        deadlines = self.server.deadlines
         if self._phase == IDLE:
             return monotonic() + deadlines.keep_alive
         if self._phase == HEAD:
@@ -446,15 +494,15 @@ class Connection(asyncio.Protocol):
         return self._body_started + min(deadlines.body, deadlines.body_rate_grace)
 
     def _head_incomplete(self, size: int) -> None:
-        limits = self._server.limits
+        limits = self.server.limits
         if self._head_bytes == 0:
             # The first read may hold earlier requests too; it is bounded by the transport.
             if self._active is None:
-                self.deadline = monotonic() + self._server.deadlines.header
+                self.deadline = monotonic() + self.server.deadlines.header
             size = 1
         self._head_bytes += size
         if self._head_bytes > limits.header_bytes + limits.request_line:
-            self._server.events.limit_hit("headerBytes")
+            self.server.events.limit_hit("headerBytes")
             error = TooLarge("The header fields are too large.")
             error.http_status = 431
             self._refuse(None, error)
@@ -462,13 +510,22 @@ class Connection(asyncio.Protocol):
     def _body_incomplete(self) -> None:
         if self._body_started == 0.0 and self._active is None:
             self.deadline = self._reading_deadline()
-        if self._body_raw > CHUNK_OVERHEAD + 8 * self._body_size:
-            self._server.events.http_rejected("chunkOverhead")
+        raw, size = self._body_raw, self._body_size
+        if size != self._size_seen:
+            self._size_seen = size
+            self._raw_seen = raw
+        if raw > CHUNK_OVERHEAD + 8 * size or raw - self._raw_seen > CHUNK_OVERHEAD:
+            self.server.events.http_rejected("chunkOverhead")
             fault = BadRequest("Chunk framing outweighs the body.", code="bad_http")
             self._refuse(self._request, fault)
+            return
+        pieces, joined = self._body, self._joined
+        if len(pieces) - joined > MANY_PIECES:
+            pieces[joined:] = [b"".join(pieces[joined:])]
+            self._joined = joined + 1
 
     def _body_late(self, now: float) -> None:
-        server = self._server
+        server = self.server
         elapsed = now - self._body_started
         if elapsed < server.deadlines.body and (
             self._body_size >= elapsed * server.limits.body_min_rate
@@ -490,7 +547,10 @@ class Connection(asyncio.Protocol):
         self._probe_gap = min(max(self._probe_gap * 2, 0.05), MAX_PROBE_GAP)
         self.deadline = now + self._probe_gap
         if not reply.started:
-            if not reply.version_10:
+            if reply.version_10:
+                # Nothing may be said before an HTTP/1.0 answer, and proxies never half-close.
+                self._transport.abort()
+            else:
                 self._transport.write(CONTINUE)
         elif reply.probe:
             reply.write(reply.probe)
@@ -498,12 +558,12 @@ class Connection(asyncio.Protocol):
     # -- refusing from inside a parser callback -----------------------------------------------
 
     def _bad(self, reason: str) -> None:
-        self._server.events.http_rejected("malformed")
+        self.server.events.http_rejected("malformed")
         self._fault = BadRequest(reason, code="bad_http")
         raise _StopParsingError
 
     def _limit(self, name: str, message: str, status: int) -> None:
-        self._server.events.limit_hit(name)
+        self.server.events.limit_hit(name)
         fault: ClientFault = TooLarge(message)
         fault.http_status = status
         self._fault = fault
@@ -512,7 +572,14 @@ class Connection(asyncio.Protocol):
     def _drop_body(self) -> None:
         self._body = []
         self._body_size = 0
+        self.server.buffered_bytes -= self._held
+        self._held = 0
         self._request = None
+
+    def _restart_body(self) -> None:
+        """Forget how a body that took several reads came in."""
+        self._body_raw = self._raw_seen = self._size_seen = self._joined = 0
+        self._body_started = 0.0
 
 
 def _body_too_large(limit: int) -> str:

@@ -7,9 +7,12 @@ within `TICK` seconds after they pass, never before.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
+
+log = logging.getLogger("portico.http")
 
 TICK = 0.1
 NEVER = float("inf")
@@ -63,7 +66,12 @@ class Sweeper:
         lag = now - self._due_at
         try:
             for member in [m for m in self.members if m.deadline <= now]:
-                member.expire(now)
+                try:
+                    member.expire(now)
+                except Exception:
+                    # One defect must not disarm everybody else's deadlines.
+                    member.deadline = NEVER
+                    log.exception("a deadline could not be kept")
             for callback in self._ticks:
                 callback(now, lag)
         finally:

@@ -9,37 +9,30 @@ they are mostly constants joined once per route.
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+from msgspec import Struct, field
+
 from portico.errors import PorticoError
 
 
-class Request:
+class Request(Struct, eq=False):
     """One inbound request.
 
     `headers` maps lower-case names to values; a repeated field is joined with `, ` except where
     repetition is refused (host, content-length, credentials). `target` is the path as it came,
-    without the query and not decoded. `context` belongs to the application. `received` is
-    `time.monotonic()` when the head was complete.
+    without the query and not decoded. `context` belongs to the application, and so
+    does `memory`, which all requests of a connection share. `received` is `time.monotonic()` when
+    the head was complete.
     """
 
-    __slots__ = ("body", "context", "headers", "method", "peer", "query", "received", "target")
-
-    def __init__(
-        self,
-        method: bytes,
-        target: bytes,
-        query: bytes,
-        headers: dict[bytes, bytes],
-        peer: str,
-        received: float,
-    ) -> None:
-        self.method = method
-        self.target = target
-        self.query = query
-        self.headers = headers
-        self.peer = peer
-        self.received = received
-        self.body: bytes = b""
-        self.context: Any = None
+    method: bytes
+    target: bytes
+    query: bytes
+    headers: dict[bytes, bytes]
+    peer: str
+    received: float
+    memory: dict[Any, Any] = field(default_factory=dict)
+    body: bytes = b""
+    context: Any = None
 
 
 class Source(Protocol):

@@ -20,6 +20,9 @@ class Proxy(Struct, frozen=True):
     tls: bool
     header: bytes
 
+    def __repr__(self) -> str:
+        return f"Proxy({self.host}:{self.port})"  # the header holds a password
+
 
 class Proxies(Struct, frozen=True):
     """Which proxy, if any, leads to an origin."""

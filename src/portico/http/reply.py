@@ -4,6 +4,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from portico.http.messages import Source
 
 if TYPE_CHECKING:
@@ -22,43 +24,26 @@ def status_line(status: int) -> bytes:
     return STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status
 
 
-class SocketReply:
+class SocketReply(Struct, eq=False):
     """`messages.Reply` over one `Connection`.
 
     After the last byte it lets go of the connection: a late write by a task that should have
     ended can never land in the next answer.
     """
 
-    __slots__ = (
-        "_chunked",
-        "_connection",
-        "_remaining",
-        "_write",
-        "bytes_sent",
-        "gone",
-        "head_only",
-        "held_bytes",
-        "keep_alive",
-        "probe",
-        "source",
-        "started",
-        "version_10",
-    )
-
-    def __init__(self, connection: "Connection", write: Callable[[bytes], None]) -> None:
-        self._connection: Connection | None = connection
-        self._write = write
-        self._chunked = False
-        self._remaining = -1
-        self.started = False
-        self.bytes_sent = 0
-        self.keep_alive = True
-        self.head_only = False
-        self.version_10 = False
-        self.gone = False
-        self.probe = b""
-        self.held_bytes = 0
-        self.source: Source | None = None
+    _connection: "Connection | None"
+    _write: Callable[[bytes], None]
+    _chunked: bool = False
+    _remaining: int = -1
+    started: bool = False
+    bytes_sent: int = 0
+    keep_alive: bool = True
+    head_only: bool = False
+    version_10: bool = False
+    gone: bool = False
+    probe: bytes = b""
+    held_bytes: int = 0
+    source: Source | None = None
 
     @property
     def ended(self) -> bool:
@@ -75,8 +60,10 @@ class SocketReply:
         self.bytes_sent = size
         head = b"%b%b%b%bcontent-length: %d\r\n\r\n" % (
             STATUS_LINES.get(status) or status_line(status),
-            connection.date,
-            self._persistence(connection),
+            connection.server.date,
+            b""
+            if self.keep_alive and not connection.last_reply and not self.version_10
+            else self._persistence(connection),
             headers,
             size,
         )
@@ -105,7 +92,9 @@ class SocketReply:
             self._chunked = True
             framing = b"transfer-encoding: chunked\r\n\r\n"
         persistence = self._persistence(connection)
-        self._write(b"".join((status_line(status), connection.date, persistence, headers, framing)))
+        self._write(
+            b"".join((status_line(status), connection.server.date, persistence, headers, framing))
+        )
 
     def write(self, data: bytes) -> None:
         """Write one piece of the body."""
@@ -128,9 +117,11 @@ class SocketReply:
         connection = self._connection
         if connection is None:
             return
-        if self._chunked:
+        if self.head_only:
+            pass
+        elif self._chunked:
             self._write(b"0\r\n\r\n")
-        elif self._remaining >= 0 and self.bytes_sent != self._remaining and not self.head_only:
+        elif self._remaining >= 0 and self.bytes_sent != self._remaining:
             self.keep_alive = False
         self._release(connection)
 

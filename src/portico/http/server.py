@@ -23,6 +23,10 @@ from portico.http.messages import Application
 from portico.limits import Deadlines, Limits
 
 BACKLOG = 2048
+SMALL_BODY = 64 * 1024
+"""Only bodies larger than this count against `limits.buffered_body_bytes`."""
+SMALL_HEAD = 8 * 1024
+"""A head that came whole in one smaller read needs no size check of its own."""
 
 
 class Listener:
@@ -56,8 +60,6 @@ class HttpServer:
         events: HttpEvents | None = None,
     ) -> None:
         self.app = app
-        self.limits = limits or Limits()
-        self.deadlines = deadlines or Deadlines()
         self.sweeper = sweeper or Sweeper()
         self.events: HttpEvents = events or NullEvents()
         self.connections: set[Connection] = set()
@@ -68,6 +70,7 @@ class HttpServer:
         self._listeners: list[Listener] = []
         self._empty: asyncio.Event | None = None
         self._hurried = asyncio.Event()
+        self.apply(limits or Limits(), deadlines or Deadlines())
         self._tick(0.0, 0.0)
         self.sweeper.on_tick(self._tick)
 
@@ -84,17 +87,26 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         self.sweeper.start()
         scheme = b"https" if tls is not None else b"http"
+        handshake = self.deadlines.header if tls is not None else None
 
         def connect() -> Connection:
             return Connection(self, loop, scheme)
 
         if path is not None:
             _remove_stale_socket(path)
-            server = await loop.create_unix_server(connect, path, ssl=tls, backlog=BACKLOG)
+            server = await loop.create_unix_server(
+                connect, path, ssl=tls, backlog=BACKLOG, ssl_handshake_timeout=handshake
+            )
             bound = 0
         else:
             server = await loop.create_server(
-                connect, host, port, ssl=tls, backlog=BACKLOG, reuse_port=reuse_port or None
+                connect,
+                host,
+                port,
+                ssl=tls,
+                backlog=BACKLOG,
+                reuse_port=reuse_port or None,
+                ssl_handshake_timeout=handshake,
             )
             bound = server.sockets[0].getsockname()[1]
         listener = Listener(server, bound, path)
@@ -104,6 +116,8 @@ class HttpServer:
     def apply(self, limits: Limits, deadlines: Deadlines) -> None:
         """Use other limits and deadlines from the next phase of each request on."""
         self.limits = limits
+        self.small_body = min(SMALL_BODY, limits.body_bytes)
+        self.small_head = min(SMALL_HEAD, limits.header_bytes)
         self.deadlines = deadlines
 
     async def drain(self, patience: float, forced: float) -> bool:
@@ -120,6 +134,7 @@ class HttpServer:
         await asyncio.wait((waiting, hurried), return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
         waiting.cancel()
+        await asyncio.gather(hurried, waiting, return_exceptions=True)
         if not self.connections:
             return True
         for connection in list(self.connections):

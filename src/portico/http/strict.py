@@ -7,9 +7,12 @@ Anything doubtful is refused: a proxy that guesses is how requests are smuggled.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+REMEMBERED = 256
+"""Targets up to this length are split once and remembered."""
 _TARGET = re.compile(rb"/[!-\"$-~]*")
 
 # A second one of these would let two readers of the same head disagree about who asks, for what.
@@ -30,13 +33,20 @@ def repeated(headers: dict[bytes, bytes], name: bytes, value: bytes) -> str | No
     return None
 
 
+@lru_cache(maxsize=256)
+def is_authority(host: bytes) -> bool:
+    """Whether a Host value is a host name or address with an optional port. Clients repeat theirs
+    on every request, so the last few hundred are remembered."""
+    return _HOST.fullmatch(host) is not None
+
+
 def head_fault(version: str, headers: dict[bytes, bytes]) -> str | None:
     """Why the head of a request is refused with 400, or None."""
     host = headers.get(b"host")
     if host is None:
         if version != "1.0":
             return "The request has no Host header."
-    elif _HOST.fullmatch(host) is None:
+    elif not is_authority(host):
         return "The Host header is not a host name with an optional port."
     if version != "1.1" and version != "1.0":
         return "Only HTTP/1.1 and HTTP/1.0 are spoken here."
@@ -64,6 +74,11 @@ def split_target(url: bytes, host: bytes | None) -> tuple[bytes, bytes] | None:
         if scheme.lower() not in (b"http", b"https") or not sep or not slash or authority != host:
             return None
         url = slash + path
+    return _split_path(url) if len(url) <= REMEMBERED else _split_path.__wrapped__(url)
+
+
+@lru_cache(maxsize=512)
+def _split_path(url: bytes) -> tuple[bytes, bytes] | None:
     if _TARGET.fullmatch(url) is None:
         return None
     path, _, query = url.partition(b"?")
@@ -76,3 +91,15 @@ def trailer_fault(trailers: dict[bytes, bytes]) -> str | None:
         if name in _NO_TRAILER:
             return f"The field {name.decode('latin-1')!r} may not be a trailer."
     return None
+
+
+def has_body(headers: dict[bytes, bytes]) -> bool:
+    """Whether a body follows the head."""
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+
+
+def without_upgrade(method: bytes, url: bytes, version: str, headers: dict[bytes, bytes]) -> bytes:
+    """A checked head once more, without the offer to speak another protocol."""
+    lines = [b"%b: %b" % field for field in headers.items() if field[0] != b"upgrade"]
+    first = b"%b %b HTTP/%b" % (method, url, version.encode("ascii"))
+    return b"\r\n".join((first, *lines, b"", b""))

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from portico.http.client import Pool
 
 BIG_READ = 8 * 1024
+
+# Why reading is paused. Both may hold at once.
+HELD, SLOW = 1, 2
 _NO_BODY = frozenset((204, 304))
 
 
@@ -81,7 +84,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._fault: UpstreamFault | None = None
         self._busy = False
         self._closed = False
-        self._paused = False
+        self._paused = 0
         self._head_done = False
         self.close_delimited = False
         self._reusable = False
@@ -120,15 +123,10 @@ class UpstreamConnection(asyncio.Protocol):
         self.sent_at = now = monotonic()
         self._busy = True
         self.complete = False
-        self._reusable = False
         self._head_done = False
-        self.close_delimited = False
-        self.event_stream = False
-        self.status = 0
-        self.headers = {}
-        self._hold = hold
         self._head_bytes = 0
-        self.buffered = 0
+        self._hold = hold
+        self.headers = {}
         self.first_byte_at = 0.0
         self._idle_seconds = idle
         self._total_deadline = now + total
@@ -141,14 +139,17 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.write(head)
             self._transport.write(body)
 
-    async def answer(self) -> None:
-        """Wait until the answer can be acted on; then `status`, `headers` are set.
+    def answer(self) -> asyncio.Future[None]:
+        """Resolves when the answer can be acted on; then `status`, `headers` are set.
 
-        Raises an `UpstreamFault`. Afterwards either `complete`, or `event_stream`, or more than
-        `hold` bytes are `buffered`.
+        Fails with an `UpstreamFault`. Afterwards either `complete`, or `event_stream`, or more
+        than `hold` bytes are `buffered`.
         """
-        if not self._ready():
-            await self._wait()
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._waiter = waiter
+        if self._fault is not None or self._closed or self._ready():
+            self._wake()
+        return waiter
 
     def take(self) -> bytes:
         """The body bytes buffered so far; they leave the buffer."""
@@ -167,27 +168,24 @@ class UpstreamConnection(asyncio.Protocol):
         Returns when the answer is whole; raises an `UpstreamFault` when it is not, or whatever
         `consumer` raised.
         """
+        self._unpause(HELD)  # first: what is fed now may find the client slow
         if self._chunks:
             consumer(self.take())
         if self.complete:
             return
         self._consumer = consumer
-        self.resume()
-        await self._wait()
+        self._waiter = waiter = self._loop.create_future()
+        if self._fault is not None or self._closed:
+            self._wake()
+        await waiter
 
     def pause(self) -> None:
         """Stop reading from the provider: the client is slower than it."""
-        if not self._paused and not self._closed:
-            self._paused = True
-            self._transport.pause_reading()
-            self.deadline = self._total_deadline
+        self._pause(SLOW)
 
     def resume(self) -> None:
         """Read on."""
-        if self._paused and not self._closed:
-            self._paused = False
-            self._transport.resume_reading()
-            self.deadline = min(monotonic() + self._idle_seconds, self._total_deadline)
+        self._unpause(SLOW)
 
     def release(self) -> None:
         """Give the connection back: kept if its answer ended well, closed otherwise."""
@@ -196,9 +194,14 @@ class UpstreamConnection(asyncio.Protocol):
         self._busy = False
         if self._closed:
             return
-        if self.complete and self._reusable and not self._transport.get_write_buffer_size():
+        if (
+            self.complete
+            and self._reusable
+            and not self._chunks  # an answer nobody read must not begin the next one
+            and not self._transport.get_write_buffer_size()
+        ):
             if self._paused:
-                self.resume()
+                self._unpause(HELD | SLOW)
             self._pool.keep(self)
         else:
             self._transport.abort()
@@ -253,7 +256,7 @@ class UpstreamConnection(asyncio.Protocol):
             if self._ready():
                 self._wake()
                 if self.buffered > self._hold and not self.complete:
-                    self.pause()
+                    self._pause(HELD)
             elif not self._head_done:
                 self._head_incomplete()
             return
@@ -275,9 +278,13 @@ class UpstreamConnection(asyncio.Protocol):
             return  # trailers carry nothing we pass on
         if name in headers:
             value = headers[name] + b", " + value
+            if len(value) > self._pool.limits.response_head_bytes:
+                raise _StopParsingError
         headers[name] = value
 
     def on_headers_complete(self) -> None:
+        if self.complete:
+            raise _StopParsingError  # a second answer to one request
         status = self._parser.get_status_code()
         headers = self.headers
         if status < 200:
@@ -291,8 +298,11 @@ class UpstreamConnection(asyncio.Protocol):
             if size > self._pool.limits.response_head_bytes:
                 raise _StopParsingError
         self._head_done = True
-        if b"content-length" not in headers and b"transfer-encoding" not in headers:
-            self.close_delimited = status not in _NO_BODY
+        self.close_delimited = (
+            b"content-length" not in headers
+            and b"transfer-encoding" not in headers
+            and status not in _NO_BODY
+        )
         kind = headers.get(b"content-type")
         self.event_stream = (
             kind is not None and status == 200 and kind[:17].lower() == b"text/event-stream"
@@ -304,9 +314,6 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self._head_done:
-            if self.complete:
-                self._reusable = False  # a second answer to one request
-                raise _StopParsingError
             self.complete = True
             self._reusable = self._parser.should_keep_alive()
 
@@ -332,26 +339,38 @@ class UpstreamConnection(asyncio.Protocol):
 
     # -- inside -------------------------------------------------------------------------------
 
+    def _pause(self, why: int) -> None:
+        if not self._paused and not self._closed:
+            self._transport.pause_reading()
+            self.deadline = self._total_deadline
+        self._paused |= why
+
+    def _unpause(self, why: int) -> None:
+        if self._paused:
+            self._paused &= ~why
+            if not self._paused and not self._closed:
+                self._transport.resume_reading()
+                self.deadline = min(monotonic() + self._idle_seconds, self._total_deadline)
+
     def _ready(self) -> bool:
         return self._head_done and (
             self.complete or self.event_stream or self.buffered > self._hold
         )
 
-    async def _wait(self) -> None:
-        if self._fault is None and not self._closed:
-            self._waiter = waiter = self._loop.create_future()
-            await waiter
-        if self._fault is not None:
-            raise self._fault
-        if self._closed and not self.complete:
-            raise UpstreamTruncated("The provider closed the connection.")
-
     def _wake(self) -> None:
+        """Tell the owner: that the answer is there, or why it will not be."""
         waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+        if waiter is None:
+            return
+        self._waiter = None
+        if waiter.done():
+            return
+        if self._fault is not None:
+            waiter.set_exception(self._fault)
+        elif self._closed and not self.complete:
+            waiter.set_exception(UpstreamTruncated("The provider closed the connection."))
+        else:
+            waiter.set_result(None)
 
     def _fail(self, error: Exception) -> None:
         """End the exchange with `error`; the connection is closed."""

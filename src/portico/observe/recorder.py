@@ -1,4 +1,9 @@
-"""Where a worker's requests are told: metrics and logs, from one record."""
+"""Where a worker's requests are told: metrics and logs, from one record.
+
+Finished records are gathered and settled together, at the next sweep or when a batch is full: the
+same code run a hundred times in a row costs half of what it costs between two requests. A scrape
+settles first, so nobody sees the delay.
+"""
 
 from portico.config.settings import Settings
 from portico.model.outcome import Outcome
@@ -7,11 +12,14 @@ from portico.observe.logs import AccessLog
 from portico.observe.metrics import Metrics
 from portico.observe.redact import Redactor
 
+BATCH = 128
+"""Records that wait at most; settling them takes well under a millisecond."""
+
 
 class Recorder:
     """Implements the gateway's `Recorder`. `access_log` may be off (None)."""
 
-    __slots__ = ("_redactor", "access_log", "metrics")
+    __slots__ = ("_finished", "_redactor", "access_log", "metrics")
 
     def __init__(
         self, metrics: Metrics, access_log: AccessLog | None, redactor: Redactor | None = None
@@ -19,6 +27,8 @@ class Recorder:
         self.metrics = metrics
         self.access_log = access_log
         self._redactor = redactor
+        self._finished: list[Outcome] = []
+        metrics.before_snapshot = self.settle
         if access_log is not None:
             metrics.watch_log("access", lambda: access_log.dropped)
 
@@ -29,11 +39,22 @@ class Recorder:
     def finish(self, outcome: Outcome) -> None:
         """It is over."""
         self.metrics.in_flight_dec()
-        self.metrics.record(outcome)
-        if self.access_log is not None:
-            self.access_log.write(outcome)
-        if outcome.error_debug:
-            log_failure(outcome)
+        finished = self._finished
+        finished.append(outcome)
+        if len(finished) >= BATCH or outcome.error_debug:
+            self.settle()
+
+    def settle(self) -> None:
+        """Count and log what has finished since the last time."""
+        finished, self._finished = self._finished, []
+        record = self.metrics.record
+        write = self.access_log.write if self.access_log is not None else None
+        for outcome in finished:
+            record(outcome)
+            if write is not None:
+                write(outcome)
+            if outcome.error_debug:
+                log_failure(outcome)
 
     def limit_hit(self, limit: str) -> None:
         """A named limit was hit."""
@@ -50,7 +71,14 @@ class Recorder:
                         self._redactor.add(model.provider.api_key)
 
     def tick(self, now: float, lag: float) -> None:
-        """`Sweeper`: hand over log lines, note the loop's lateness."""
+        """`Sweeper`: settle, hand over log lines, note the loop's lateness."""
         self.metrics.loop_lag(lag)
+        self.settle()
         if self.access_log is not None:
             self.access_log.flush()
+
+    def close(self) -> None:
+        """Settle and write out everything."""
+        self.settle()
+        if self.access_log is not None:
+            self.access_log.close()

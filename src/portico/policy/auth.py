@@ -7,6 +7,8 @@ costs the same as a wrong one (reliability.md E8, CVE-2026-42208).
 
 import hashlib
 import os
+from hmac import compare_digest
+from typing import Any
 
 from portico.config.settings import ApiKeySettings
 from portico.errors import RateLimited, Unauthenticated
@@ -38,6 +40,7 @@ class Caller:
             raise RateLimited(
                 f"This key has {limit} requests in flight, which is its limit.",
                 code="too_many_requests_in_flight",
+                limit="inFlightPerKey",
             )
         self.in_flight += 1
 
@@ -59,19 +62,26 @@ class KeyTable:
             digest = bytes.fromhex(key.digest)
             self._callers[self._mac(digest)] = Caller(key.metadata or None, key.allowed_models)
 
-    def identify(self, headers: dict[bytes, bytes]) -> Caller | None:
+    def identify(self, headers: dict[bytes, bytes], memory: dict[Any, Any]) -> Caller | None:
         """The caller, or None for a keyless call where the mode allows one.
 
-        Reads `authorization: Bearer` first, then `x-api-key`. Raises `Unauthenticated`.
+        Reads `authorization: Bearer` first, then `x-api-key`. Raises `Unauthenticated`. A key
+        that this table accepted on this connection (`memory`) before is compared in constant time
+        instead of being hashed again.
         """
         value = headers.get(b"authorization")
         if value is not None and value[:7].lower() == b"bearer ":
             token = value[7:].strip()
         else:
             token = headers.get(b"x-api-key", b"")
+        known: tuple[bytes, Caller] | None = memory.get(self)
+        if known is not None and compare_digest(token, known[0]):
+            return known[1]
         if token and len(token) <= MAX_KEY_BYTES:
             caller = self._callers.get(self._mac(hashlib.sha256(token).digest()))
             if caller is not None:
+                memory.clear()
+                memory[self] = (token, caller)
                 return caller
         if self._mode == "permissive" or (self._mode == "optional" and not token):
             return None

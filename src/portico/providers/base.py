@@ -23,6 +23,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     formats: dict[str, str]
     docs: str
     headers: tuple[tuple[str, str], ...] = ()
+    """Sent unless the client sends its own."""
     models: str = "/models"
     """Path of the model list, relative to the base URL; empty when there is none."""
 

@@ -43,7 +43,7 @@ _ROWS = (
         formats={"messages": "/v1/messages"},
         docs="https://docs.anthropic.com/en/api/overview",
         headers=(("anthropic-version", "2023-06-01"),),
-        models="/v1/models",
+        models="/v1/models?limit=1000",  # 20 a page otherwise, 1000 at most
     ),
     Provider(
         kind="gemini",

@@ -1,0 +1,171 @@
+"""Command line of the benchmark: runs the measures, prints as it goes, writes `results.md`.
+
+Exit code 0 whatever the figures are, 2 when nginx or wrk is missing, 1 when something broke.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from bench import machine, memory, report, servers, splice, start, stream, wire
+from bench.proc import Cpus, allow_open_files
+
+MEASURES = ("splice", "stream", "memory", "start")
+
+METHOD = """\
+One process of each kind: `portico serve` with one worker, API key check, metrics and access log on
+(the log goes to a file), and nginx with one process, access log off, keep-alive on both sides. Both
+have the same fake upstreams behind them; "direct" is the upstream without anything in between.
+Rounds are interleaved (direct, nginx, gateway, direct, ...), so that noise hits all alike, and
+ratios and differences are taken within a round. CPU is user + system time of the process tree from
+`/proc/PID/stat`. {pinning}.
+
+Whole answers: wrk, 1 thread, {connections} connections, a {body}-byte chat request, against an
+nginx that returns a {answer}-byte chat answer. Where nginx is not busy the whole time, wrk and the
+upstream are what limits its requests/s; CPU per request does not depend on that.
+
+Streams: {streams} connections, each starting the next stream when one ends; the upstream writes
+{events} events of about 240 bytes per stream, one chunk and one write each, {interval:g} ms apart,
+every stream in its own rhythm. The client does not ask for usage, so the gateway asks the upstream
+for it and takes the extra event out again; events are counted as the client receives them.
+
+Every whole answer was a 200 of the right length, every stream was compared byte for byte, and the
+requests and tokens in the gateway's `/metrics` were compared with what the clients saw."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure."""
+
+    rounds: int
+    seconds: float
+    memory_rounds: int
+    start_rounds: int
+
+
+FULL = Effort(rounds=5, seconds=4, memory_rounds=3, start_rounds=7)
+QUICK = Effort(rounds=3, seconds=1, memory_rounds=1, start_rounds=3)
+
+
+def main() -> int:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument(
+        "--only", action="append", choices=MEASURES, help="one measure (may be repeated)"
+    )
+    options = parser.parse_args()
+    missing = servers.missing_tools()
+    if missing:
+        print(f"missing: {', '.join(missing)}; {servers.HOW_TO_GET}", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that children are ended
+    effort = QUICK if options.quick else FULL
+    wanted = tuple(options.only or MEASURES)
+    facts, load = machine.facts(), os.getloadavg()[0]
+    for name, value in facts:
+        print(f"{name:20} {value}")
+    results = report.Results()
+    pinning = Cpus().describe()
+    print(f"{'pinning':20} {pinning}", flush=True)
+    allow_open_files(16_384)
+    try:
+        with servers.Rig() as rig:
+            if "splice" in wanted or "stream" in wanted:
+                _traffic(rig, effort, wanted, results)
+            if "memory" in wanted:
+                results.memory = memory.measure(rig, effort.memory_rounds)
+            if "start" in wanted:
+                results.start = start.measure(rig, effort.start_rounds)
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        print(f"\nthe benchmark could not go on: {error}", file=sys.stderr)
+        return 1
+    text = _document(facts, results, effort, pinning, options.quick, load)
+    print("\n" + text[text.index("## ") :])
+    path = servers.ROOT / ("results.md" if wanted == MEASURES else ".work/results.md")
+    path.write_text(text)
+    print(f"written to {path}")
+    return 0
+
+
+def _traffic(
+    rig: servers.Rig, effort: Effort, wanted: tuple[str, ...], results: report.Results
+) -> None:
+    whole_up = rig.whole_upstream()
+    streamed_up, upstream = rig.streamed_upstream(stream.EVENTS, stream.INTERVAL)
+    proxy, whole, streamed = rig.proxy(whole_up, streamed_up)
+    gateway = rig.gateway(whole_up, streamed_up)
+    gateway.ready()
+    gateway.live()
+    if "splice" in wanted:
+        ports = {"direct": whole_up, "nginx": whole, "gateway": gateway.port}
+        results.splice = splice.measure(rig, ports, proxy, gateway, effort.rounds, effort.seconds)
+    if "stream" in wanted:
+        ports = {"direct": streamed_up, "nginx": streamed, "gateway": gateway.port}
+        results.stream = stream.measure(
+            rig, ports, upstream, proxy, gateway, effort.rounds, effort.seconds
+        )
+    errors = gateway.child.err.read_text(errors="replace").strip()
+    if errors:
+        print(f"\nthe gateway's stderr:\n{errors[-2000:]}")
+    for child in (gateway.child, proxy, upstream):
+        rig.stop(child)
+
+
+def _document(
+    facts: list[tuple[str, str]],
+    results: report.Results,
+    effort: Effort,
+    pinning: str,
+    quick: bool,
+    load: float,
+) -> str:
+    method = METHOD.format(
+        pinning=pinning[0].upper() + pinning[1:],
+        connections=splice.CONNECTIONS,
+        body=len(wire.question(wire.MODEL, stream=False)),
+        answer=len(wire.answer()),
+        streams=stream.STREAMS,
+        events=stream.EVENTS,
+        interval=stream.INTERVAL * 1000,
+    )
+    wrong = report.problems(results)
+    notes = report.cautions(results, load)
+    parts = [
+        "# Benchmark results",
+        "Written by `make bench`; [README.md](README.md) says how to read it. Figures are "
+        f"min / median / max: answers and streams over {effort.rounds} rounds of "
+        f"{effort.seconds:g} s, memory over {effort.memory_rounds}, start over "
+        f"{effort.start_rounds}" + (" (`--quick`: too short to quote)." if quick else "."),
+        report.table(["", ""], [[name, value] for name, value in facts]),
+        "## Against the bounds",
+        report.bounds_table(report.bounds(results)),
+        "Decided by the median as measured; figures are rounded away from the good side.",
+        "Answers and counts: all right."
+        if not wrong
+        else "**WRONG ANSWERS OR COUNTS, the figures mean nothing:**\n\n"
+        + "\n".join(f"- {line}" for line in wrong),
+    ]
+    if notes:
+        parts.append("Beware:\n\n" + "\n".join(f"- {line}" for line in notes))
+    if results.splice is not None:
+        ratios = [("CPU per request", "cpu_us"), ("requests/s", "rate"), ("p50", "p50")]
+        parts += ["## Whole answers", report.splice_table(results.splice),
+                  report.ratios_table(results.splice.rounds, [*ratios, ("p99", "p99")]),
+                  f"{results.splice.requests:,} answers."]  # fmt: skip
+    if results.stream is not None:
+        parts += ["## Streams", report.stream_table(results.stream),
+                  report.ratios_table(results.stream.rounds, [("CPU per event", "cpu_us")]),
+                  f"{results.stream.streams:,} streams."]  # fmt: skip
+    if results.memory is not None:
+        parts += ["## Memory", report.memory_table(results.memory)]
+    if results.start is not None:
+        parts += ["## Start", report.start_table(results.start)]
+    return "\n\n".join([*parts, "## Method", method]) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

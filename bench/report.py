@@ -1,0 +1,219 @@
+"""From measured rounds to bounds and tables. Pure."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import sub, truediv
+from typing import Any
+
+from bench.memory import Memory
+from bench.splice import Splice
+from bench.start import Start
+from bench.stats import Bound, Spread, paired
+from bench.stream import Stream
+
+Rounds = Mapping[str, Sequence[Any]]
+"""Per target, rounds in the order they were run: `splice.Round` or `stream.Round`."""
+
+
+QUIET = 0.5
+"""Load average up to which a machine counts as idle."""
+SEPARATE = 0.95
+"""Reads per event of the client from which events count as having arrived one by one."""
+SATURATED = 0.95
+"""CPU busy from which a server, and not its load, limits the requests/s."""
+BUSY = 0.8
+
+
+@dataclass
+class Results:
+    """What was measured; None for what was left out."""
+
+    splice: Splice | None = None
+    stream: Stream | None = None
+    memory: Memory | None = None
+    start: Start | None = None
+
+
+def bounds(results: Results) -> list[Bound]:
+    """The numbers of the issue, in its order."""
+    splice, stream, memory, start = results.splice, results.stream, results.memory, results.start
+    return [
+        Bound("whole answers: CPU per request, gateway / nginx", "x", 3.0,
+              _pair(splice.rounds if splice else None, "cpu_us", "nginx", truediv)),
+        Bound("whole answers: requests/s, gateway / nginx (25,000 / 90,000)", "x", 25 / 90,
+              _pair(splice.rounds if splice else None, "rate", "nginx", truediv),
+              at_most=False, digits=3),
+        Bound("streams: CPU per relayed event, gateway / nginx", "x", 2.5,
+              _pair(stream.rounds if stream else None, "cpu_us", "nginx", truediv)),
+        Bound("streams: added time to first event, median, 200 at once", "ms", 1.0,
+              _pair(stream.rounds if stream else None, "p50", "direct", sub), digits=3),
+        Bound("5,000 open streams: resident memory", "MiB", 400,
+              _spread(memory.full if memory and memory.complete else None), digits=1),
+        Bound("idle: resident memory", "MiB", 70,
+              _spread(memory.idle if memory else None), digits=1),
+        Bound("`import portico`", "ms", 250, _spread(start.package if start else None), digits=1),
+        Bound("process start to the first answer", "ms", 1000,
+              _spread(start.serving if start else None), digits=0),
+    ]  # fmt: skip
+
+
+def problems(results: Results) -> list[str]:
+    """Everything that was wrong with answers or counts."""
+    parts = (results.splice, results.stream, results.memory)
+    return [problem for part in parts if part is not None for problem in part.problems]
+
+
+def cautions(results: Results, load_average: float) -> list[str]:
+    """What makes the figures less than they seem, though nothing was wrong."""
+    notes = []
+    if load_average > QUIET:
+        notes.append(f"The machine was not idle: load average {load_average:.2f} before the run.")
+    if results.memory is not None and results.memory.note:
+        notes.append(results.memory.note)
+    splice, stream = results.splice, results.stream
+    if splice is not None and splice.rounds["nginx"]:
+        busy_share = Spread.of([one.busy for one in splice.rounds["nginx"]]).middle
+        if busy_share < SATURATED:
+            notes.append(
+                f"Whole answers: nginx was busy {busy_share:.0%} of the time; wrk, the upstream or "
+                "other processes limited its requests/s, which flatters the gateway's share. "
+                "CPU per request is what to compare."
+            )
+    if stream is not None:
+        for target in ("nginx", "gateway"):
+            rounds = stream.rounds[target]
+            glued = sum(one.reads_per_event < SEPARATE for one in rounds)
+            if glued:
+                notes.append(
+                    f"Streams, {target}: in {glued} of {len(rounds)} rounds events arrived glued "
+                    "together; the CPU per event of those rounds is too small."
+                )
+        busy = sum(one.load_busy > BUSY for rounds in stream.rounds.values() for one in rounds)
+        if busy:
+            notes.append(
+                f"Streams: in {busy} rounds the load itself took over {BUSY:.0%} of a CPU."
+            )
+    return notes
+
+
+def bounds_table(rows: Iterable[Bound]) -> str:
+    """Measured against bound, one line each."""
+    lines = []
+    for row in rows:
+        side = "<=" if row.at_most else ">="
+        limit = f"{side} {f'{row.limit:.3f}'.rstrip('0').rstrip('.')} {row.unit}"
+        spread = row.measured
+        if spread is None:
+            lines.append([row.name, "", "", limit, row.verdict])
+            continue
+        middle = f"**{row.shown(spread.middle)} {row.unit}**"
+        around = f"{row.shown(spread.low)} to {row.shown(spread.high)}"
+        lines.append([row.name, middle, around, limit, row.verdict])
+    return table(["number", "median", "min to max", "bound", ""], lines)
+
+
+def splice_table(splice: Splice) -> str:
+    """Measure 1."""
+    columns: list[tuple[str, str, int]] = [
+        ("requests/s", "rate", 0), ("CPU us per request", "cpu_us", 2), ("CPU busy", "busy", 2),
+        ("p50 ms", "p50", 2), ("p99 ms", "p99", 2),
+    ]  # fmt: skip
+    return _targets(splice.rounds, columns)
+
+
+def stream_table(stream: Stream) -> str:
+    """Measure 2."""
+    columns: list[tuple[str, str, int]] = [
+        ("events/s", "rate", 0), ("CPU us per event", "cpu_us", 2), ("CPU busy", "busy", 2),
+        ("load's CPU busy", "load_busy", 2), ("reads per event", "reads_per_event", 3),
+        ("first event p50 ms", "p50", 3), ("first event p99 ms", "p99", 3),
+    ]  # fmt: skip
+    added = [
+        [
+            target,
+            triple(_pair(stream.rounds, "p50", "direct", sub, target), 3),
+            triple(_pair(stream.rounds, "p99", "direct", sub, target), 3),
+        ]
+        for target in ("nginx", "gateway")
+    ]
+    heads = ["added to direct", "first event p50 ms", "first event p99 ms"]
+    return _targets(stream.rounds, columns) + "\n\n" + table(heads, added)
+
+
+def memory_table(memory: Memory) -> str:
+    """Measure 3."""
+    return table(
+        ["MiB", "idle", f"{memory.streams:,} open streams", "after they ended"],
+        [
+            ["gateway", *(triple(_spread(v), 1) for v in (memory.idle, memory.full, memory.after))],
+            ["nginx", *(triple(_spread(v), 1) for v in (memory.nginx_idle, memory.nginx_full)), ""],
+        ],
+    )
+
+
+def start_table(start: Start) -> str:
+    """Measure 4."""
+    rows = [
+        ("`import portico`, above a bare interpreter", start.package),
+        ("`import portico.cli.serve` (all of the gateway)", start.command),
+        ("process start to the first 200 of `/v1/models`", start.serving),
+        ("process start to the first 200 of `/healthz/live`", start.admin),
+    ]
+    return table(["", "ms"], [[name, triple(_spread(values), 1)] for name, values in rows])
+
+
+def ratios_table(rounds: Rounds, columns: Sequence[tuple[str, str]]) -> str:
+    """Gateway over nginx, round by round."""
+    rows = [[name, triple(_pair(rounds, key, "nginx", truediv), 3)] for name, key in columns]
+    return table(["gateway / nginx", "x"], rows)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns line up in a terminal too."""
+    widths = [max(len(cells[i]) for cells in [heads, *rows]) for i in range(len(heads))]
+    lines = [heads, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |"
+        for line in lines
+    )
+
+
+def triple(spread: Spread | None, digits: int) -> str:
+    """`min / median / max`."""
+    if spread is None:
+        return ""
+    return " / ".join(f"{v:,.{digits}f}" for v in (spread.low, spread.middle, spread.high))
+
+
+def _targets(rounds: Rounds, columns: Sequence[tuple[str, str, int]]) -> str:
+    rows = []
+    for target, values in rounds.items():
+        cells = [triple(_spread([getattr(one, key) for one in values]), digits)
+                 for _, key, digits in columns]  # fmt: skip
+        if target == "direct":
+            skipped = ("cpu_us", "busy")
+            cells = ["" if column[1] in skipped else cell
+                     for cell, column in zip(cells, columns, strict=True)]  # fmt: skip
+        rows.append([target, *cells])
+    return table(["min / median / max", *(head for head, _, _ in columns)], rows)
+
+
+def _spread(values: Sequence[float] | None) -> Spread | None:
+    return Spread.of(values) if values else None
+
+
+def _pair(
+    rounds: Rounds | None,
+    key: str,
+    other: str,
+    combine: Callable[[float, float], float],
+    target: str = "gateway",
+) -> Spread | None:
+    """`target` against `other`, round by round; None unless every round has both."""
+    if rounds is None:
+        return None
+    above = [getattr(one, key) for one in rounds[target]]
+    below = [getattr(one, key) for one in rounds[other]]
+    if not above or len(above) != len(below):
+        return None
+    return paired(above, below, combine)

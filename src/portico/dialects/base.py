@@ -1,0 +1,101 @@
+"""What every dialect offers to the splice lane, and the values that pass between them.
+
+Splice: the client's dialect is the upstream's, so bytes are relayed and only read in passing. A
+dialect is a row of functions (`Dialect`); the row of each is in `dialects.registry`.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Raw, Struct
+
+from portico.errors import PorticoError, UpstreamFault
+from portico.limits import Limits
+from portico.model.usage import Usage
+from portico.wire.json import quote, splice, untouched
+
+
+class Answer(Struct, frozen=True):
+    """What a non-streamed answer says about itself; empty or None where it does not."""
+
+    model: str = ""
+    usage: Usage | None = None
+    id: str = ""
+
+
+class SpliceRequest(Struct, eq=False, gc=False):
+    """A checked request of one dialect, ready to be forwarded.
+
+    `model` is the name the client wrote and `fields` the raw members. `changes` holds the JSON
+    text of the members that differ upstream, apart from `model`. `hides_usage`: the usage chunk
+    of the stream is ours, not the client's. `choices` is how many choices may answer.
+    """
+
+    body: bytes
+    fields: dict[str, Raw]
+    model: str
+    stream: bool
+    changes: dict[str, bytes] | None = None
+    hides_usage: bool = False
+    choices: int = 1
+
+    def render(self, upstream_model: str) -> bytes:
+        """The upstream body. The client's own bytes when neither the model nor a field changes.
+
+        The model forwarded is always `upstream_model`, also if the client named it twice.
+        """
+        if self.changes is None:
+            if upstream_model == self.model:
+                return untouched(self.body, self.fields)
+            return splice(self.fields, {"model": quote(upstream_model)})
+        return splice(self.fields, {"model": quote(upstream_model), **self.changes})
+
+
+class Tap(Protocol):
+    """Reads a stream in passing. One per attempt; not reusable; memory is bounded by two reads."""
+
+    usage: Usage | None
+    """The last word on usage so far."""
+    model: str
+    """The model the provider says it is; `""` until known."""
+    response_id: str
+    finished: bool
+    """A terminal marker or an error passed: the stream may end here without being cut."""
+    failed: bool
+    """An error passed."""
+
+    def feed(self, frames: bytes) -> bytes:
+        """Read whole frames, return what the client gets: the same object, save for a hidden chunk.
+
+        Never raises on what a provider sends; frames it cannot read are relayed.
+        """
+
+    def truncation_frames(self, fault: PorticoError) -> bytes:
+        """What to append when the stream was cut: an error in the dialect, no finish marker.
+
+        Empty when a terminal marker has passed already.
+        """
+
+
+class Dialect(Struct, frozen=True):
+    """One wire format, as functions.
+
+    `read(body, limits)` raises `BadRequest`. `read_usage(body)` and `usage_from_tail(tail)` never
+    raise; the latter gets the end of a body too big to hold. `tap(request)` makes the reader of a
+    stream. `encode_error(fault, request_id)` is the JSON body of an error. `is_envelope(body)`
+    says that an upstream error body may be relayed as it is; `read_error(status, body)` makes a
+    typed error of any other. `operation` is `gen_ai.operation.name`; `request_headers` are the
+    client headers that go upstream. `request_id_header` is where its SDKs look for the request id.
+    """
+
+    name: str
+    operation: str
+    request_headers: frozenset[bytes]
+    read: Callable[[bytes, Limits], SpliceRequest]
+    read_usage: Callable[[bytes], Answer]
+    usage_from_tail: Callable[[bytes], Usage | None]
+    tap: Callable[[SpliceRequest], Tap]
+    encode_error: Callable[[PorticoError, str], bytes]
+    is_envelope: Callable[[bytes], bool]
+    read_error: Callable[[int, bytes], UpstreamFault]
+    request_id_header: bytes = b"x-request-id"

@@ -1,0 +1,44 @@
+"""Chat requests on the splice lane: checked at the top level, forwarded as they are."""
+
+from msgspec import Raw
+
+from portico.dialects import checks
+from portico.dialects.base import SpliceRequest
+from portico.dialects.chat.wire import decode_head, decode_options
+from portico.limits import Limits
+from portico.wire.json import shallow, splice
+
+_MOST_CHOICES = 128  # OpenAI's own limit for `n`
+
+
+def read(body: bytes, limits: Limits) -> SpliceRequest:
+    """Check a body and say how it is forwarded. Raises `BadRequest`.
+
+    A stream must report its usage. If the client did not ask for that, `include_usage` is set for
+    it and `hides_usage` tells the tap to keep the extra chunk.
+    """
+    fields = shallow(
+        body,
+        max_depth=limits.json_depth,
+        max_key=limits.json_key_bytes,
+        max_values=limits.json_values,
+    )
+    head = checks.decode_head(decode_head, body)
+    checks.check_model(head.model)
+    checks.check_items("messages", head.messages, limits.json_items, required=True)
+    checks.check_items("tools", head.tools, limits.json_items)
+    choices = head.n
+    if choices is None or not 1 < choices <= _MOST_CHOICES:
+        choices = 1
+    options = head.stream_options
+    if not head.stream or (options is not None and options.include_usage):
+        return SpliceRequest(body, fields, head.model, head.stream or False, choices=choices)
+    changes = {"stream_options": _with_usage(fields.get("stream_options"))}
+    return SpliceRequest(body, fields, head.model, True, changes, True, choices)
+
+
+def _with_usage(options: Raw | None) -> bytes:
+    """The client's `stream_options` with `include_usage` true and all else as it was."""
+    if options is None or bytes(options) == b"null":
+        return b'{"include_usage":true}'
+    return splice(decode_options(options), {"include_usage": b"true"})

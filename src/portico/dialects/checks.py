@@ -1,0 +1,116 @@
+"""Request checks that all dialects share, with messages that name the field.
+
+The wording follows OpenAI's errors, which clients know how to read: "Invalid type for 'stream':
+expected a boolean, but got a string instead." with `code` and `param`.
+"""
+
+import re
+from collections.abc import Callable, Sized
+from typing import TypeVar
+
+from portico.errors import BadRequest
+
+MODEL_CHARACTERS = 256
+
+Head = TypeVar("Head")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
+_MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
+_TYPE = re.compile(
+    r"Expected `(?P<wanted>[^`]*)`, got `(?P<got>[^`]*)` - at `\$\.?(?P<path>[^`]*)`"
+)
+_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`")
+_NAMES = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "a boolean",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+}
+
+
+def decode_head(decode: Callable[[bytes], Head], body: bytes) -> Head:
+    """Decode the known parameters of a body that `wire.json.shallow` has accepted."""
+    try:
+        return decode(body)
+    except ValueError as error:
+        raise bad_field(error) from None
+
+
+def bad_field(error: ValueError) -> BadRequest:
+    """Turn msgspec's verdict on a valid JSON object into the error for the caller."""
+    text = str(error)
+    missing = _MISSING.search(text)
+    if missing is not None:
+        path = missing["path"]
+        return missing_parameter(f"{path}.{missing['name']}" if path else missing["name"])
+    wrong = _TYPE.search(text)
+    if wrong is not None:
+        wanted = [_NAMES.get(kind, kind) for kind in wrong["wanted"].split(" | ")]
+        wanted = [kind for kind in wanted if kind != "null"] or wanted
+        expected = wanted[0] if len(wanted) == 1 else "one of " + " or ".join(wanted)
+        got = "a number" if wrong["got"] == "float" else _NAMES.get(wrong["got"], wrong["got"])
+        path = wrong["path"]
+        return BadRequest(
+            f"Invalid type for '{path}': expected {expected}, but got {got} instead.",
+            code="invalid_type",
+            param=path,
+        )
+    where = _PATH.search(text)
+    if where is not None:
+        path = where["path"]
+        return BadRequest(
+            f"Invalid value for '{path}': out of range.", code="invalid_value", param=path
+        )
+    return BadRequest("The request body could not be read.", code="invalid_json", debug=text)
+
+
+def missing_parameter(name: str) -> BadRequest:
+    """The error for a parameter that has to be there."""
+    return BadRequest(
+        f"Missing required parameter: '{name}'.", code="missing_required_parameter", param=name
+    )
+
+
+def check_model(model: str) -> None:
+    """Raise `BadRequest` unless `model` is 1 to 256 characters, none of them a control."""
+    if not model:
+        raise BadRequest(
+            "Invalid 'model': expected a name, but got an empty string.",
+            code="invalid_value",
+            param="model",
+        )
+    if len(model) > MODEL_CHARACTERS:
+        raise BadRequest(
+            f"Invalid 'model': longer than {MODEL_CHARACTERS} characters.",
+            code="invalid_value",
+            param="model",
+        )
+    if not model.isprintable() and _CONTROL(model):
+        raise BadRequest(
+            "Invalid 'model': it holds a control character.", code="invalid_value", param="model"
+        )
+
+
+def check_items(name: str, items: Sized | None, limit: int, *, required: bool = False) -> None:
+    """Raise `BadRequest` if an array is over `limits.jsonItems`, or empty where it may not be."""
+    if items is None:
+        return
+    count = len(items)
+    if count > limit:
+        raise BadRequest(
+            f"Invalid '{name}': array too long. Expected an array with maximum length {limit}, "
+            f"but got an array with length {count} instead.",
+            code="array_above_max_length",
+            param=name,
+            limit="jsonItems",
+        )
+    if required and not count:
+        raise BadRequest(
+            f"Invalid '{name}': empty array. Expected an array with minimum length 1, "
+            "but got an empty array instead.",
+            code="empty_array",
+            param=name,
+        )

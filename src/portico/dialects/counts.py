@@ -1,0 +1,135 @@
+"""Reading token counts that may be missing, null, negative, huge or of a wrong type."""
+
+import json
+import re
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Raw
+
+from portico.model.usage import Usage, disjoint
+from portico.wire.json import structure
+
+MOST = 1 << 53
+"""No count is larger: beyond it JSON numbers stop being exact."""
+Count = Annotated[int, Meta(ge=0, le=MOST)] | None
+"""A count as it should be, for the typed and fast way to read an answer."""
+LONGEST = 64 * 1024
+"""Bytes of a usage object that is looked at."""
+
+UNREADABLE = (ValueError, RecursionError)
+"""What decoding a provider's bytes may raise."""
+
+NULL = Raw(b"null")
+
+_decode = msgspec.json.Decoder().decode
+_USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
+_scan = json.JSONDecoder().raw_decode
+_TRIES = 8
+
+
+def count(value: object) -> int | None:
+    """A token count between 0 and 2**53, or None if `value` is not a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not 0 <= value <= MOST:
+        return MOST if value > MOST else 0
+    return int(value)
+
+
+def pick(mapping: object, *path: str) -> int | None:
+    """The count at `path` in nested dicts, None if there is none."""
+    for name in path:
+        if not isinstance(mapping, dict):
+            return None
+        mapping = mapping.get(name)
+    return count(mapping)
+
+
+def text(raw: Raw) -> str:
+    """The first 512 characters of a raw string, `""` for anything else."""
+    try:
+        value = _decode(raw)
+    except UNREADABLE:
+        return ""
+    return value[:512] if isinstance(value, str) else ""
+
+
+def mapping(raw: Raw) -> dict[str, Any] | None:
+    """A raw object as a dict; None for anything else, and for one that is absurdly long."""
+    view = memoryview(raw)
+    if view[0] != 0x7B or len(view) > LONGEST:
+        return None
+    try:
+        value = _decode(raw)
+    except UNREADABLE:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def inclusive(
+    *,
+    input_total: int | None,
+    cache_read: int | None,
+    cache_write: int | None,
+    output_total: int | None,
+    reasoning: int | None,
+    total: int | None,
+) -> Usage | None:
+    """Usage from OpenAI-style counts, in which parts are inside their wholes; None if all absent.
+
+    One provider counts reasoning beside the output. It shows: the parts then add up to the total
+    only with it, or reasoning is larger than the output it should be part of.
+    """
+    if not cache_read and not cache_write and not reasoning:  # nothing to take apart
+        if input_total is not None and output_total is not None:
+            if 0 <= input_total <= MOST and 0 <= output_total <= MOST:
+                return Usage(input_uncached=input_total, output_text=output_total)
+    if input_total is None and output_total is None:
+        return None
+    into, out, thought = input_total or 0, output_total or 0, reasoning or 0
+    # xAI chat: 12 + 2 + 340 = 354. https://docs.x.ai/docs/guides/reasoning (2026-11)
+    if thought and (thought > out or total == into + out + thought):
+        out = min(out + thought, MOST)
+    read, write = cache_read or 0, cache_write or 0
+    if read + write <= into and thought <= out:
+        return Usage(
+            input_uncached=into - read - write,
+            cache_read=read,
+            cache_write=write,
+            output_text=out - thought,
+            reasoning=thought,
+        )
+    return disjoint(
+        input_including_cache=into,
+        cache_read=read,
+        cache_write=write,
+        output_including_reasoning=out,
+        reasoning=thought,
+    )
+
+
+def larger(old: Usage | None, new: Usage | None) -> Usage | None:
+    """The later of two cumulative counts, unless it says less."""
+    if new is None or (old is not None and old.total > new.total):
+        return old
+    return new
+
+
+def last_usage(tail: bytes) -> dict[str, Any] | None:
+    """The `usage` object of a JSON answer of which only the end was kept. Best effort.
+
+    Only an object that closes one level below the end is taken: that is a member of the answer
+    itself and not of something inside it. Text cannot fake one, its quotes are escaped.
+    """
+    places = [found.end() for found in _USAGE.finditer(tail)]
+    for start in reversed(places[-_TRIES:]):
+        piece = tail[start : start + LONGEST].decode(errors="replace")
+        try:
+            value, end = _scan(piece)
+        except UNREADABLE:
+            continue
+        rest = structure(tail[start + len(piece[:end].encode()) :])
+        if isinstance(value, dict) and rest.count(b"]") - rest.count(b"[") == 1:
+            return value
+    return None

@@ -1,0 +1,24 @@
+"""Messages requests on the splice lane: checked at the top level, forwarded as they are."""
+
+from portico.dialects import checks
+from portico.dialects.base import SpliceRequest
+from portico.dialects.messages.wire import decode_head
+from portico.limits import Limits
+from portico.wire.json import shallow
+
+
+def read(body: bytes, limits: Limits) -> SpliceRequest:
+    """Check a body and say how it is forwarded. Raises `BadRequest`."""
+    fields = shallow(
+        body,
+        max_depth=limits.json_depth,
+        max_key=limits.json_key_bytes,
+        max_values=limits.json_values,
+    )
+    head = checks.decode_head(decode_head, body)
+    checks.check_model(head.model)
+    checks.check_items("messages", head.messages, limits.json_items, required=True)
+    checks.check_items("tools", head.tools, limits.json_items)
+    if isinstance(head.system, list):
+        checks.check_items("system", head.system, limits.json_items)
+    return SpliceRequest(body, fields, head.model, head.stream or False)
