@@ -81,12 +81,14 @@ def inclusive(
     One provider counts reasoning beside the output. It shows: the parts then add up to the total
     only with it, or reasoning is larger than the output it should be part of.
     """
-    if not cache_read and not cache_write and not reasoning:  # nothing to take apart
-        if input_total is not None and output_total is not None:
-            if 0 <= input_total <= MOST and 0 <= output_total <= MOST:
-                return Usage(input_uncached=input_total, output_text=output_total)
     if input_total is None and output_total is None:
         return None
+    if (
+        not (cache_read or cache_write or reasoning)  # nothing to take apart
+        and 0 <= (input_total or 0) <= MOST
+        and 0 <= (output_total or 0) <= MOST
+    ):
+        return Usage(input_uncached=input_total or 0, output_text=output_total or 0)
     into, out, thought = input_total or 0, output_total or 0, reasoning or 0
     # xAI chat: 12 + 2 + 340 = 354. https://docs.x.ai/docs/guides/reasoning (2026-11)
     if thought and (thought > out or total == into + out + thought):
