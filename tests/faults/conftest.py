@@ -8,7 +8,6 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 import uvloop
@@ -62,12 +61,6 @@ def pytest_asyncio_loop_factories(
     if asked:
         factories["asyncio"] = asyncio.SelectorEventLoop
     return factories
-
-
-@pytest.fixture(autouse=True)
-def _no_freeze(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker freezes the heap once per process; hundreds of workers in one process must not."""
-    monkeypatch.setattr("portico.gateway.worker.gc", Mock())
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from msgspec import Struct
 from portico import __version__
 from portico.admin.app import create_admin
 from portico.admin.server import RunningAdmin, serve_admin
-from portico.cli.runtime import check_exposure, new_worker, run, say
+from portico.cli.runtime import check_exposure, new_worker, run, say, settle_memory
 from portico.cli.source import Overrides, Source
 from portico.cli.supervisor import Supervisor, WorkerFailedError
 from portico.config.dump import effective
@@ -170,8 +170,8 @@ class Operator:
             except ValueError as error:  # counted by the service
                 _tell_refused(error)
                 return
-            self.source, self.settings = fresh, settings
-            say(f"reloaded {self.source.path}")
+            before, self.source, self.settings = self.settings, fresh, settings
+            say(f"reloaded {self.source.path}{_left_for_restart(before, settings)}")
 
     def refuse_reload(self, reason: Exception) -> None:
         """Count a bad file and say what is wrong with it."""
@@ -181,6 +181,17 @@ class Operator:
 
 def _tell_refused(reason: Exception) -> None:
     print(f"reload refused, the old configuration still serves:\n{reason}", file=sys.stderr)
+
+
+def _left_for_restart(old: Settings, new: Settings) -> str:
+    """What a reload cannot change while running, as a remark."""
+    pairs = (
+        ("workers", old.workers, new.workers),
+        ("admin", old.admin, new.admin),
+        ("log", old.log, new.log),
+    )
+    changed = [name for name, before, after in pairs if before != after]
+    return f" ({', '.join(changed)}: from the next start on)" if changed else ""
 
 
 def check_same_exposure(old: Settings, new: Settings) -> None:
@@ -220,6 +231,7 @@ async def _serve(options: Options, env: Mapping[str, str]) -> int:
     if settings.workers == 1:
         worker = new_worker(settings, env)
         await worker.listen()
+        settle_memory()
         ports = [listener.port for listener in worker.listeners]
         service: Service = InProcess(worker)
         exhausted = asyncio.Event()

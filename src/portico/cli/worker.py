@@ -21,7 +21,7 @@ from portico.cli.channel import (
     Start,
     ToWorker,
 )
-from portico.cli.runtime import check_exposure, new_worker, run
+from portico.cli.runtime import check_exposure, new_worker, run, settle_memory
 from portico.cli.source import Source
 from portico.config.errors import ConfigError
 from portico.gateway.worker import Worker
@@ -49,6 +49,7 @@ async def work(end: socket.socket) -> int:
         channel.send(Failed(str(error)))
         await channel.flush()
         return 1
+    settle_memory()
     channel.send(Ready())
     pushing = asyncio.ensure_future(_push(channel, worker))
     draining: asyncio.Task[bool] | None = None

@@ -199,7 +199,7 @@ class ModelEntry(Block, frozen=True):
     ]
     id: Annotated[Text | None, _about("Accepted for agentgateway's UI; has no effect.")] = None
     visibility: Annotated[
-        Literal["public", "internal"], _about("internal: served, but not listed.")
+        Literal["public", "internal"], _about("internal: neither listed nor served to callers.")
     ] = "public"
     params: Annotated[Params, _about("How to reach it; with a reference only `model`.")] = Params()
     tls: Annotated[ClientTls | None, _about("TLS towards the provider.")] = None

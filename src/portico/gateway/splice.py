@@ -217,6 +217,8 @@ def _relay_error(
         if not isinstance(error, UpstreamAuth) and dialect.is_envelope(body):
             if retry_after is not None:
                 error.retry_after = None  # the provider's own header goes along
+            if b"x-should-retry" in connection.headers:
+                error.retryable = None  # so does its own advice
             outcome.status = status
             outcome.error_code = error.code
             outcome.verdict = "upstream_error"

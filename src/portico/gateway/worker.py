@@ -4,7 +4,6 @@ The composition root (`cli.serve`) and the ASGI adapter build one from `Settings
 what is inside.
 """
 
-import gc
 import logging
 
 from portico.config.settings import Settings
@@ -73,10 +72,6 @@ class Worker:
                     address.host, address.port, path=address.path, tls=tls, reuse_port=reuse_port
                 )
             )
-        # What exists now lives as long as the process; later collections need not look at it.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(10_000, 20, 50)
 
     def reload(self, settings: Settings) -> None:
         """Swap to other settings. Raises ValueError and keeps the old ones if they cannot run."""

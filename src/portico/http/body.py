@@ -16,9 +16,10 @@ def decoded(coding: bytes | None, body: bytes, limit: int) -> bytes:
     Never inflates past `limit` bytes or `MAX_RATIO`. Raises `UnsupportedEncoding`, `TooLarge` or
     `BadRequest`.
     """
-    if coding is None or coding == b"identity":
+    coding = b"identity" if coding is None else coding.lower()
+    if coding == b"identity":
         return body
-    if coding.lower() not in (b"gzip", b"x-gzip"):
+    if coding not in (b"gzip", b"x-gzip"):
         raise UnsupportedEncoding(
             "Content-Encoding must be gzip or identity.", code="unsupported_content_encoding"
         )

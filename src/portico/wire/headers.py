@@ -34,7 +34,14 @@ ANTHROPIC_REQUEST = _TRACE | {
 }
 
 RESPONSE = frozenset(
-    {b"openai-model", b"openai-processing-ms", b"openai-version", b"retry-after", b"retry-after-ms"}
+    {
+        b"openai-model",
+        b"openai-processing-ms",
+        b"openai-version",
+        b"retry-after",
+        b"retry-after-ms",
+        b"x-should-retry",
+    }
 )
 RESPONSE_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
 UPSTREAM_REQUEST_ID = b"x-portico-upstream-request-id"

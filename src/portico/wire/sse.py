@@ -63,7 +63,7 @@ class Frames:
             end = _last_end(tail, max(0, scanned - 3))
             out = bytes(tail[:end])
             del tail[:end]
-        if len(tail) > self._max_frame:
+        if len(tail) > self._max_frame and not out:  # what is whole goes first
             raise SseFrameTooLong(
                 "The provider sent a stream event that is too long.",
                 debug=f"SSE frame over {self._max_frame} bytes",

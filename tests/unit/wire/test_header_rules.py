@@ -83,7 +83,8 @@ def test_only_allowed_response_headers_reach_the_client() -> None:
     ]
     assert forward_response(upstream) == (
         b"openai-processing-ms: 12\r\nretry-after: 2\r\nx-ratelimit-remaining-tokens: 5\r\n"
-        b"anthropic-ratelimit-requests-limit: 6\r\nx-portico-upstream-request-id: req_1\r\n"
+        b"anthropic-ratelimit-requests-limit: 6\r\nx-should-retry: true\r\n"
+        b"x-portico-upstream-request-id: req_1\r\n"
     )
 
 
