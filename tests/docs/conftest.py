@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import pytest
 from tests.cli.conftest import clean_env
 
+SERVE = ("portico", "serve", "--demo", "--port", "0", "--admin", "127.0.0.1:0")
+
 
 @dataclass
 class DemoGateway:

@@ -95,7 +95,7 @@ def _answer_headers(call: Call, dialect: Dialect, connection: UpstreamConnection
     return b"content-type: %b\r\n%b%b" % (
         kind,
         request_id_header(dialect, call.outcome.request_id),
-        forward_response(headers.items()),
+        forward_response(headers),
     )
 
 
@@ -223,7 +223,7 @@ def _relay_error(
             outcome.error_code = error.code
             outcome.verdict = "upstream_error"
             headers = error_headers(dialect, error, outcome.request_id)
-            reply.send(status, headers + forward_response(connection.headers.items()), body)
+            reply.send(status, headers + forward_response(connection.headers), body)
             return
         if retry_after is not None and len(retry_after) < 64:
             error.retry_after = retry_after.decode("latin-1")

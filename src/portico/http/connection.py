@@ -40,6 +40,7 @@ from portico.http.strict import (
 
 if TYPE_CHECKING:
     from portico.http.server import HttpServer
+    from portico.limits import Limits
 
 log = logging.getLogger("portico.http")
 
@@ -269,13 +270,13 @@ class Connection(asyncio.Protocol):
         server = self.server
         limits = server.limits
         headers = self._headers
-        if len(headers) + self._repeats > limits.header_count:
-            self._limit("headerCount", "Too many header fields.", 431)
-        self._repeats = 0
-        if self._head_bytes or self._feed_size > server.small_head:
-            size = sum(len(k) + len(v) + 4 for k, v in headers.items())
-            if size > limits.header_bytes:
-                self._limit("headerBytes", "The header fields are too large.", 431)
+        if (
+            self._feed_size > server.small_head
+            or len(headers) > limits.header_count
+            or self._repeats
+            or self._head_bytes
+        ):
+            self._check_head_size(limits, headers)
         parser = self._parser
         version = parser.get_http_version()
         fault = head_fault(version, headers)
@@ -556,6 +557,15 @@ class Connection(asyncio.Protocol):
             reply.write(reply.probe)
 
     # -- refusing from inside a parser callback -----------------------------------------------
+
+    def _check_head_size(self, limits: "Limits", headers: dict[bytes, bytes]) -> None:
+        """Raise over the limits. Not called for a short head without repetitions."""
+        if len(headers) + self._repeats > limits.header_count:
+            self._limit("headerCount", "Too many header fields.", 431)
+        self._repeats = 0
+        size = sum(len(k) + len(v) + 4 for k, v in headers.items())
+        if size > limits.header_bytes:
+            self._limit("headerBytes", "The header fields are too large.", 431)
 
     def _bad(self, reason: str) -> None:
         self.server.events.http_rejected("malformed")

@@ -272,15 +272,14 @@ class UpstreamConnection(asyncio.Protocol):
     # -- parser callbacks ---------------------------------------------------------------------
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        headers = self.headers
         if self._head_done:
             return  # trailers carry nothing we pass on
-        if name in headers:
-            value = headers[name] + b", " + value
+        name = name.lower()
+        headers = self.headers
+        if headers.setdefault(name, value) is not value:
+            value = headers[name] = headers[name] + b", " + value
             if len(value) > self._pool.limits.response_head_bytes:
                 raise _StopParsingError
-        headers[name] = value
 
     def on_headers_complete(self) -> None:
         if self.complete:

@@ -54,9 +54,18 @@ has_control = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 is_token = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 """Truthy for a valid field name (RFC 9110, section 5.6.2)."""
 _NEVER = frozenset(
-    {b"content-type", b"content-length", b"transfer-encoding", b"date", b"server", b"vary"}
+    {
+        b"connection",
+        b"content-length",
+        b"content-type",
+        b"date",
+        b"keep-alive",
+        b"server",
+        b"transfer-encoding",
+        b"vary",
+    }
 )
-"""What nearly every answer has and never crosses: passed over without a closer look."""
+"""What nearly every answer has and never crosses."""
 
 
 def block(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -95,26 +104,24 @@ def forward_request(headers: Mapping[bytes, bytes], allowed: frozenset[bytes]) -
     return b"".join([b"%b: %b\r\n" % (name, headers[name]) for name in names])
 
 
-def forward_response(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def forward_response(headers: Mapping[bytes, bytes]) -> bytes:
     """The block of provider headers that go to the client, in their order.
 
     `content-type` and the framing are the caller's. The provider's own request id becomes
     `x-portico-upstream-request-id`. What is not allowed, or is malformed, is left out.
     """
+    if headers.keys() <= _NEVER:
+        return b""
     lines = []
     hidden: frozenset[bytes] = frozenset()
     request_id = b""
-    for name, value in headers:
-        if name in _NEVER:
-            continue
+    for name, value in headers.items():
         if name in RESPONSE or (name.startswith(RESPONSE_PREFIXES) and is_token(name)):
             lines.append((name, value))
         elif name in _REQUEST_IDS:
             request_id = request_id or value
         elif name == b"connection" and value not in _HARMLESS:
             hidden |= named_in_connection(value)
-    if not lines and not request_id:
-        return b""
     if request_id:
         lines.append((UPSTREAM_REQUEST_ID, request_id))
     if hidden:

@@ -81,7 +81,7 @@ def test_only_allowed_response_headers_reach_the_client() -> None:
         (b"connection", b"close, x-ratelimit-secret"),
         (b"x-ratelimit-secret", b"1"),
     ]
-    assert forward_response(upstream) == (
+    assert forward_response(dict(upstream)) == (
         b"openai-processing-ms: 12\r\nretry-after: 2\r\nx-ratelimit-remaining-tokens: 5\r\n"
         b"anthropic-ratelimit-requests-limit: 6\r\nx-should-retry: true\r\n"
         b"x-portico-upstream-request-id: req_1\r\n"
@@ -96,7 +96,7 @@ def test_malformed_response_headers_are_dropped_and_the_rest_kept() -> None:
         (b"x-request-id", b"a\0b"),
         (b"retry-after", b"1"),
     ]
-    assert forward_response(upstream) == b"retry-after: 1\r\n"
+    assert forward_response(dict(upstream)) == b"retry-after: 1\r\n"
 
 
 def test_block_refuses_what_would_break_it() -> None:
