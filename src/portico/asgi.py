@@ -15,9 +15,8 @@ from pathlib import Path
 
 from portico.config.load import load
 from portico.config.settings import Settings
-from portico.gateway.worker import Worker
+from portico.gateway.worker import Worker, outbound_proxies
 from portico.http.asgi import AsgiApp, Receive, Scope, Send
-from portico.http.proxies import from_environment
 from portico.observe.exposition import render
 from portico.observe.logs import AccessLog
 from portico.observe.metrics import Metrics
@@ -36,7 +35,7 @@ class PorticoApp:
         redactor = Redactor()
         access_log = AccessLog(STDOUT, redactor=redactor) if settings.log.access else None
         self._recorder = Recorder(Metrics(), access_log, redactor)
-        self._worker = Worker(settings, self._recorder, proxies=from_environment(env))
+        self._worker = Worker(settings, self._recorder, proxies=outbound_proxies(env))
         self._app = AsgiApp(
             self._worker.gateway.door(0),
             lambda: self._worker.snapshot.limits,

@@ -14,6 +14,7 @@ import uvloop
 from tests.support.gateway import CALLER_KEY, Gateway, caller, model, provider, route, settings
 from tests.support.upstream import ScriptedUpstream, expect, http_json, send
 
+from portico.config.settings import Settings
 from portico.http.server import HttpServer
 from portico.limits import Deadlines, Limits
 
@@ -24,8 +25,8 @@ SHORT = Deadlines(
     keep_alive=5.0,
     write=1.0,
     connect=1.0,
-    first_byte=1.0,
-    idle=0.8,
+    first_byte=0.5,
+    idle=0.4,
     total=20.0,
     drain=0.4,
     drain_forced=2.0,
@@ -47,6 +48,7 @@ DIALECTS = ["chat", "responses", "messages"]
 BOTH_LOOPS = ["uvloop", "asyncio"]
 
 Serve = Callable[..., Awaitable[Gateway]]
+Launch = Callable[[Settings], Awaitable[Gateway]]
 Play = Callable[..., Awaitable[ScriptedUpstream]]
 
 
@@ -64,7 +66,7 @@ def pytest_asyncio_loop_factories(
 
 
 @pytest.fixture
-def serve(launch: Callable[..., Awaitable[Gateway]]) -> Serve:
+def serve(launch: Launch) -> Serve:
     """`await serve(upstream)` starts a gateway that sends every model there.
 
     Keyword arguments override single limits and deadlines by their field names.

@@ -192,9 +192,9 @@ async def test_a_half_closed_client_still_gets_its_answer(
 ) -> None:
     if stream:
         frames = [*OPENING[dialect], *CLOSING[dialect]]
-        script = [expect(), sleep(0.25), sse(frames, gap=0.08)]
+        script = [expect(), sleep(0.2), sse(frames, gap=0.04)]
     else:
-        script = [expect(), sleep(0.4), send(http_json(200, WHOLE[dialect]))]
+        script = [expect(), sleep(0.3), send(http_json(200, WHOLE[dialect]))]
     gateway = await serve(await play(script))
     async with await RawClient.connect(gateway.port) as client:
         await client.request("POST", PATHS[dialect], ask(dialect, stream=stream), KEY)

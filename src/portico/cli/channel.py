@@ -1,7 +1,7 @@
 """What the supervisor and its workers say to each other, over a socket pair.
 
 Frames are a 4-byte big-endian length and one msgpack message. Both ends are this program, so a
-frame that does not decode is a defect and ends the process that sent it.
+frame that does not decode is a defect and ends the conversation.
 """
 
 import asyncio
@@ -94,7 +94,10 @@ class Channel:
     async def receive_report(self) -> FromWorker | None:
         """The next message of a worker."""
         frame = await self._frame()
-        return None if frame is None else _from_worker.decode(frame)
+        try:
+            return None if frame is None else _from_worker.decode(frame)
+        except msgspec.DecodeError:
+            return None
 
     async def flush(self) -> None:
         """Wait until what was sent has left this process."""

@@ -11,8 +11,7 @@ from typing import Any
 
 from portico.config.errors import ConfigError, Problem
 from portico.config.settings import ListenerSettings, Settings
-from portico.gateway.worker import Worker
-from portico.http.proxies import from_environment
+from portico.gateway.worker import Worker, outbound_proxies
 from portico.observe.console import setup_logging
 from portico.observe.logs import AccessLog
 from portico.observe.metrics import Metrics
@@ -46,7 +45,7 @@ def new_worker(settings: Settings, env: Mapping[str, str]) -> Worker:
     metrics.watch_log("operator", lambda: operator_log.dropped)
     access_log = AccessLog(_stdout_sink(), redactor=redactor) if settings.log.access else None
     recorder = Recorder(metrics, access_log, redactor)
-    return Worker(settings, recorder, proxies=from_environment(env))
+    return Worker(settings, recorder, proxies=outbound_proxies(env))
 
 
 def settle_memory() -> None:

@@ -91,9 +91,8 @@ class InProcess:
 class Supervised:
     """`Service` over worker processes."""
 
-    def __init__(self, supervisor: Supervisor, settings: Settings) -> None:
+    def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._settings = settings
 
     async def snapshots(self) -> list[bytes]:
         """One snapshot per worker, the dead ones' last words included."""
@@ -170,7 +169,11 @@ class Operator:
             except ValueError as error:  # counted by the service
                 _tell_refused(error)
                 return
-            before, self.source, self.settings = self.settings, fresh, settings
+            before, self.source = self.settings, fresh
+            # What only a restart changes is shown as it runs.
+            self.settings = msgspec.structs.replace(
+                settings, workers=before.workers, admin=before.admin, log=before.log
+            )
             say(f"reloaded {self.source.path}{_left_for_restart(before, settings)}")
 
     def refuse_reload(self, reason: Exception) -> None:
@@ -246,7 +249,7 @@ async def _serve(options: Options, env: Mapping[str, str]) -> int:
                 await supervisor.stop(hurry=True)
                 raise
         ports = [listener.address.port for listener in settings.listeners]
-        service = Supervised(supervisor, settings)
+        service = Supervised(supervisor)
         exhausted = supervisor.exhausted
     operator = Operator(service, source, settings)
     _obey_signals(operator, file)
@@ -254,7 +257,7 @@ async def _serve(options: Options, env: Mapping[str, str]) -> int:
     _banner(source, settings, ports, admin)
     code = await _until_stopped(operator, file, exhausted)
     if operator.graceful:
-        await _sleep_unless(operator, settings.deadlines.drain_delay)
+        await _sleep_unless(operator, operator.settings.deadlines.drain_delay)
     await service.drain()
     if admin is not None:
         await admin.stop()
@@ -344,6 +347,9 @@ class _Reserved:
 
     def __init__(self, settings: Settings) -> None:
         self._sockets: list[socket.socket] = []
+        if any(not x.address.port and not x.address.path for x in settings.listeners[1:]):
+            problem = Problem(path="--workers", message="only the first port may be chosen freely")
+            raise ConfigError([problem], "command line")
         listeners = [self._reserve(listener) for listener in settings.listeners]
         self.settings = msgspec.structs.replace(settings, listeners=tuple(listeners))
 

@@ -135,8 +135,8 @@ class Supervisor:
                 child.ready.set_result(None)
             elif not child.ready.done():
                 child.ready.set_exception(WorkerFailedError(report.message))
+        child.channel.close()  # a worker that still runs takes this as the order to finish
         await child.process.wait()
-        child.channel.close()
         self._retired.died(child.number)
         child.fresh.set()
         del self._children[child.number]

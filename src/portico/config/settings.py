@@ -1,8 +1,8 @@
 """What a configuration means, whichever of the two document forms it was written in.
 
-`config.load` turns YAML into `Settings`; `gateway.assembly` turns `Settings` into the running
-snapshot. References (`$VAR`, `file:`) are resolved, defaults filled, names checked: nothing behind
-this file reads the environment or the disk for configuration.
+`config.load` turns YAML into `Settings`; `gateway.snapshot.assemble` turns `Settings` into the
+running snapshot. References (`$VAR`, `file:`) are resolved, defaults filled, names checked: nothing
+behind this file reads the environment or the disk for configuration.
 """
 
 from typing import Literal

@@ -28,6 +28,7 @@ LIMIT_COUNTS = frozenset(
     {
         "header_count",
         "json_depth",
+        "gzip_ratio",
         "json_items",
         "json_values",
         "connections",

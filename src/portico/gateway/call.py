@@ -14,7 +14,7 @@ class Call(Struct, eq=False):
     of a request changes nothing for it.
 
     `relay` is the stream that a cancellation interrupted, if any; `finished` whether that stream
-    had passed its terminal event already.
+    had passed its terminal event already. `inflated` is the size of a body that came compressed.
     """
 
     outcome: Outcome
@@ -24,3 +24,4 @@ class Call(Struct, eq=False):
     caller: Caller | None = None
     relay: StreamRelay | None = None
     finished: bool = False
+    inflated: int = 0

@@ -68,6 +68,8 @@ class Gateway:
         self.recorder = recorder
         self.model_list = ModelList(client)
         self.new_id = IdSource("req")
+        self.inflated = 0
+        """Bytes of inflated bodies being served."""
 
     def door(self, index: int) -> "Door":
         """The application of listener `index`."""
@@ -102,15 +104,16 @@ class Door:
         if route is None:
             return unknown_path(request)
         call.route = route
-        if route.keys is not None:
+        # Located first, so that a refusal speaks the endpoint's dialect; unknown paths need a key
+        # like any other, and only then are said to be unknown.
+        endpoint = _locate(call, route, request)
+        if route.keys is not None and (endpoint is None or endpoint.auth == "caller"):
             try:
                 call.caller = caller = route.keys.identify(request.headers, request.memory)
             except PorticoError as error:
-                _locate(call, route, request)  # its own dialect's envelope even when refused
                 return error
             if caller is not None:
                 outcome.caller = caller.metadata
-        endpoint = _locate(call, route, request)
         if endpoint is None:
             return unknown_path(request)
         if request.method != endpoint.method:
@@ -158,6 +161,7 @@ class Door:
         finally:
             if entered and caller is not None:
                 caller.leave()
+            self._gateway.inflated -= call.inflated
             self._finish(call, reply)
 
     def _generate(self, call: Call, request: Request, reply: Reply) -> Coroutine[Any, Any, None]:
@@ -169,8 +173,10 @@ class Door:
         limits = call.snapshot.limits
         outcome = call.outcome
         outcome.operation = dialect.operation
+        body = request.body
         coding = request.headers.get(b"content-encoding")
-        body = request.body if coding is None else decoded(coding, request.body, limits.body_bytes)
+        if coding is not None:
+            body = self._inflate(call, coding, body)
         ask = dialect.read(body, limits)
         outcome.request_model = ask.model
         outcome.stream = ask.stream
@@ -191,6 +197,16 @@ class Door:
                 param="model",
             )
         return splice(self._gateway.client, call, request, reply, dialect, target, ask)
+
+    def _inflate(self, call: Call, coding: bytes, body: bytes) -> bytes:
+        """The plain body, counted until the request ends: compressed ones were counted small."""
+        limits = call.snapshot.limits
+        plain = decoded(coding, body, limits)
+        call.inflated = len(plain)
+        self._gateway.inflated += call.inflated
+        if self._gateway.inflated > limits.buffered_body_bytes:
+            raise Overloaded("Too many large requests at once.", limit="bufferedBodyBytes")
+        return plain
 
     async def _models(self, call: Call, request: Request, reply: Reply) -> None:
         if call.route is None:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from portico.dialects.registry import DIALECTS
-from portico.errors import NotFound, PorticoError
+from portico.errors import NotFound, PorticoError, UpstreamProtocol
 from portico.gateway.answers import JSON, request_id_header
 from portico.gateway.call import Call
 from portico.gateway.snapshot import Entry, Target
@@ -188,7 +188,9 @@ class ModelList:
             )
             await connection.answer()
             if connection.status != 200 or not connection.complete:
-                return ()
+                raise UpstreamProtocol(
+                    f"it answered {connection.status}, or with more than {MAX_LISTING_BYTES} bytes"
+                )
             listing = msgspec.json.decode(connection.take(), type=_Listing)
         finally:
             connection.release()

@@ -76,8 +76,7 @@ class StreamRelay:
         if self._tap.finished:
             self._reply.end()
             return
-        if not self._tap.failed:
-            self._reply.write(self._tap.truncation_frames(fault))
+        self._reply.write(self._tap.truncation_frames(fault))
         self._reply.abort()
 
     def expire(self, now: float) -> None:
@@ -96,6 +95,13 @@ class StreamRelay:
         self._reply.probe = PROBE
         if self._keep_alive:
             self.deadline = outcome.first_byte + self._keep_alive
+
+
+def too_large() -> UpstreamProtocol:
+    """The fault for an answer over `limits.response_bytes`."""
+    return UpstreamProtocol(
+        "The provider's answer is larger than this gateway passes on.", limit="responseBytes"
+    )
 
 
 class BodyRelay:
@@ -120,9 +126,6 @@ class BodyRelay:
         """Take bytes from the provider. Raises `UpstreamProtocol` over `limits.response_bytes`."""
         self._size += len(data)
         if self._size > self._limit:
-            raise UpstreamProtocol(
-                "The provider's answer is larger than this gateway passes on.",
-                limit="responseBytes",
-            )
+            raise too_large()
         self._tail = (self._tail + data)[-self.TAIL :]
         self._reply.write(data)

@@ -7,6 +7,7 @@ needs that does not depend on the request is computed here: header blocks, paths
 from urllib.parse import urlsplit
 
 from portico import __version__
+from portico.config.errors import ConfigError, Problem
 from portico.config.settings import ModelSettings, RouteSettings, Settings
 from portico.dialects.registry import DIALECTS
 from portico.gateway.routes import PathTable
@@ -139,7 +140,7 @@ class Snapshot:
 
 
 def assemble(settings: Settings, client: HttpClient) -> Snapshot:
-    """Build the snapshot. Raises ValueError for what only now shows to be impossible."""
+    """Build the snapshot. Raises `ConfigError` for what only now shows to be impossible."""
     return Snapshot(
         settings,
         tuple(
@@ -162,7 +163,7 @@ def _target(model: ModelSettings, client: HttpClient) -> Target:
     row = provider(chosen.kind)
     parts = urlsplit(chosen.base_url or row.base_url)
     if parts.hostname is None:
-        raise ValueError(f"the base URL of provider {chosen.name!r} names no host")
+        raise _error(chosen.name, "its base URL names no host")
     tls = chosen.tls
     origin = Origin(
         parts.scheme,
@@ -172,6 +173,10 @@ def _target(model: ModelSettings, client: HttpClient) -> Target:
         if tls is not None
         else TlsOptions(),
     )
+    try:
+        pool = client.pool(origin)
+    except ValueError as error:
+        raise _error(chosen.name, str(error)) from error
     key = chosen.api_key.reveal() if chosen.api_key is not None else None
     prefix = parts.path.rstrip("/")
     formats = chosen.formats if chosen.formats is not None else row.formats
@@ -193,7 +198,7 @@ def _target(model: ModelSettings, client: HttpClient) -> Target:
     return Target(
         chosen.name,
         row.semconv or chosen.name,
-        client.pool(origin),
+        pool,
         heads,
         defaults,
         models_head if row.models and chosen.formats is None else b"",
@@ -201,6 +206,10 @@ def _target(model: ModelSettings, client: HttpClient) -> Target:
         model.strip_prefix,
         key.encode("latin-1") if key else b"",
     )
+
+
+def _error(provider_name: str, message: str) -> ConfigError:
+    return ConfigError([Problem(path=f"provider {provider_name!r}", message=message)])
 
 
 def _common_headers(row: Provider, origin: Origin, key: str | None) -> bytes:

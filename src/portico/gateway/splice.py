@@ -4,6 +4,8 @@ Request: checked and decoded one level deep; `model` and allow-listed keys chang
 byte for byte while a tap counts usage. Nothing here knows which dialect it is.
 """
 
+from time import monotonic
+
 from portico.dialects.base import Dialect, SpliceRequest
 from portico.errors import (
     PorticoError,
@@ -14,7 +16,7 @@ from portico.errors import (
 )
 from portico.gateway.answers import error_headers, request_id_header
 from portico.gateway.call import Call
-from portico.gateway.relay import BodyRelay, StreamRelay
+from portico.gateway.relay import BodyRelay, StreamRelay, too_large
 from portico.gateway.snapshot import Target
 from portico.http.client import HttpClient
 from portico.http.messages import Reply, Request
@@ -47,6 +49,7 @@ async def splice(
         len(payload),
     )
     outcome.attempts = 1
+    outcome.upstream_started = monotonic()
     connection = target.pool.take() or await client.connect(target.pool)
     try:
         connection.send(
@@ -57,7 +60,6 @@ async def splice(
             idle=deadlines.idle,
             total=deadlines.total,
         )
-        outcome.upstream_started = connection.sent_at
         await connection.answer()
         outcome.upstream_first_byte = connection.first_byte_at
         outcome.upstream_request_id = _request_id(connection.headers)
@@ -66,6 +68,7 @@ async def splice(
         elif connection.event_stream:
             await _relay_stream(client, call, reply, dialect, connection, ask)
         elif connection.complete:
+            outcome.upstream_finished = connection.last_read
             _send_whole(call, reply, dialect, connection)
         else:
             await _relay_large(call, reply, dialect, connection)
@@ -106,7 +109,7 @@ def _send_whole(call: Call, reply: Reply, dialect: Dialect, connection: Upstream
     body = connection.take()
     if connection.close_delimited and not body.rstrip().endswith(b"}"):
         raise UpstreamTruncated("The provider's answer ended before it was whole.")
-    outcome.first_byte = outcome.upstream_first_byte
+    outcome.first_byte = monotonic()
     outcome.status = 200
     reply.send(200, headers, body)
     answer = dialect.read_usage(body)
@@ -121,8 +124,11 @@ async def _relay_large(
     outcome = call.outcome
     headers = _answer_headers(call, dialect, connection)
     length = connection.headers.get(b"content-length")
-    relay = BodyRelay(reply, call.snapshot.limits.response_bytes)
-    outcome.first_byte = outcome.upstream_first_byte
+    most = call.snapshot.limits.response_bytes
+    if length is not None and int(length) > most:
+        raise too_large()
+    relay = BodyRelay(reply, most)
+    outcome.first_byte = monotonic()
     outcome.status = 200
     reply.start(200, headers, int(length) if length is not None else None)
     reply.attach(connection)
@@ -185,6 +191,9 @@ async def _relay_stream(
         members.discard(relay)
         outcome.usage = tap.usage
         outcome.response_model = tap.model
+        if tap.failed:  # the provider said so itself, inside a 200
+            outcome.verdict = "upstream_error"
+            outcome.error_code = "upstream_error"
 
 
 def _relay_error(

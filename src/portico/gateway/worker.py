@@ -4,14 +4,18 @@ The composition root (`cli.serve`) and the ASGI adapter build one from `Settings
 what is inside.
 """
 
+import asyncio
 import logging
+import ssl
+from collections.abc import Mapping
 
-from portico.config.settings import Settings
+from portico.config.errors import ConfigError, Problem
+from portico.config.settings import ListenerSettings, Settings
 from portico.gateway.engine import Gateway
 from portico.gateway.snapshot import Snapshot, assemble
 from portico.http.client import HttpClient
 from portico.http.deadlines import Sweeper
-from portico.http.proxies import Proxies
+from portico.http.proxies import Proxies, from_environment
 from portico.http.server import HttpServer, Listener, server_tls
 from portico.observe.recorder import Recorder
 
@@ -54,7 +58,8 @@ class Worker:
         self.sweeper.start()
 
     async def listen(self, *, reuse_port: bool = False) -> None:
-        """Bind every listener. Raises OSError or ssl.SSLError naming what failed."""
+        """Bind every listener. Raises OSError when an address cannot be bound, `ConfigError` when
+        TLS files cannot be used."""
         self.run_periodic_work()
         for index, listener in enumerate(self.settings.listeners):
             server = HttpServer(
@@ -65,7 +70,7 @@ class Worker:
                 events=self.recorder.metrics,
             )
             self._servers.append(server)
-            tls = server_tls(listener.tls.cert, listener.tls.key) if listener.tls else None
+            tls = _listener_tls(listener)
             address = listener.address
             self.listeners.append(
                 await server.listen(
@@ -97,11 +102,11 @@ class Worker:
     async def drain(self) -> bool:
         """Let what runs finish, then cut the rest. True when nothing had to be cut."""
         deadlines = self.settings.deadlines
-        clean = True
-        for server in self._servers:
-            clean = await server.drain(deadlines.drain, deadlines.drain_forced) and clean
+        clean = await asyncio.gather(
+            *(server.drain(deadlines.drain, deadlines.drain_forced) for server in self._servers)
+        )
         await self.stop()
-        return clean
+        return all(clean)
 
     def hurry(self) -> None:
         """A second signal: cut what still runs after `deadlines.drain_forced`."""
@@ -110,11 +115,27 @@ class Worker:
 
     async def stop(self) -> None:
         """Close everything at once."""
-        for server in self._servers:
-            await server.close()
+        await asyncio.gather(*(server.close() for server in self._servers))
         await self.client.close()
         self.sweeper.stop()
         self.recorder.close()
+
+
+def outbound_proxies(env: Mapping[str, str]) -> Proxies:
+    """The proxies that the environment names. Raises `ConfigError`."""
+    try:
+        return from_environment(env)
+    except ValueError as error:
+        raise ConfigError([Problem(path="environment", message=str(error))]) from error
+
+
+def _listener_tls(listener: ListenerSettings) -> ssl.SSLContext | None:
+    if listener.tls is None:
+        return None
+    try:
+        return server_tls(listener.tls.cert, listener.tls.key)
+    except ValueError as error:
+        raise ConfigError([Problem(path="tls", message=str(error))]) from error
 
 
 def same_sockets(old: Settings, new: Settings) -> bool:

@@ -3,27 +3,26 @@
 import zlib
 
 from portico.errors import BadRequest, TooLarge, UnsupportedEncoding
+from portico.limits import Limits
 
-MAX_RATIO = 20
-"""How much larger than its compressed form a body may become; beyond it is a bomb, not JSON."""
 SMALL = 64 * 1024
 """Bodies up to this size are not judged by their ratio: short JSON repeats itself."""
 
 
-def decoded(coding: bytes | None, body: bytes, limit: int) -> bytes:
+def decoded(coding: bytes, body: bytes, limits: Limits) -> bytes:
     """The body without its content coding; `identity` and `gzip` are known.
 
-    Never inflates past `limit` bytes or `MAX_RATIO`. Raises `UnsupportedEncoding`, `TooLarge` or
-    `BadRequest`.
+    Never inflates past `limits.body_bytes` or `limits.gzip_ratio`. Raises `UnsupportedEncoding`,
+    `TooLarge` or `BadRequest`.
     """
-    coding = b"identity" if coding is None else coding.lower()
+    coding = coding.lower()
     if coding == b"identity":
         return body
     if coding not in (b"gzip", b"x-gzip"):
         raise UnsupportedEncoding(
             "Content-Encoding must be gzip or identity.", code="unsupported_content_encoding"
         )
-    allowed = min(limit, max(SMALL, MAX_RATIO * len(body)))
+    allowed = min(limits.body_bytes, max(SMALL, limits.gzip_ratio * len(body)))
     inflater = zlib.decompressobj(wbits=31)
     try:
         plain = inflater.decompress(body, allowed + 1)

@@ -129,9 +129,14 @@ class HttpClient:
         self._contexts: dict[TlsOptions, ssl.SSLContext] = {}
 
     def pool(self, origin: Origin) -> Pool:
-        """The pool of an origin. Callers keep it: the look-up hashes the origin each time."""
+        """The pool of an origin. Callers keep it: the look-up hashes the origin each time.
+
+        Raises ValueError when the origin's TLS files cannot be used.
+        """
         pool = self._pools.get(origin)
         if pool is None:
+            if origin.tls != TlsOptions():
+                self._context(origin.tls)  # bad files are found now, not at the first request
             proxy = self._proxies.route(origin.scheme, origin.host, origin.port)
             pool = self._pools[origin] = Pool(self, origin, proxy)
         return pool
@@ -227,16 +232,27 @@ class HttpClient:
 
 
 def client_tls(options: TlsOptions) -> ssl.SSLContext:
-    """A verifying client context. Raises OSError or SSLError when files are missing or bad."""
-    context = ssl.create_default_context(cafile=options.root)
+    """A verifying client context. Raises ValueError naming the file that cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=options.root)
+    except OSError as error:  # SSLError is one
+        raise ValueError(f"cannot use CA file {options.root}: {_reason(error)}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     if options.cert is not None:
-        context.load_cert_chain(options.cert, options.key)
+        try:
+            context.load_cert_chain(options.cert, options.key)
+        except OSError as error:
+            files = f"certificate {options.cert} with key {options.key or options.cert}"
+            raise ValueError(f"cannot use {files}: {_reason(error)}") from error
     if options.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or "not valid PEM"
 
 
 class _Tunnel(asyncio.Protocol):

@@ -155,7 +155,10 @@ class Connection(asyncio.Protocol):
         server.sweeper.members.add(self)
         server.events.connections_opened()
         self.deadline = monotonic() + server.deadlines.header
-        if len(server.connections) > server.limits.connections:
+        open_now, most = len(server.connections), server.limits.connections
+        if open_now > most + most // 10:
+            self._transport.abort()  # a flood is not worth an answer each
+        elif open_now > most:
             server.events.limit_hit("connections")
             self._refuse(None, Overloaded("Too many open connections."))
 
@@ -389,7 +392,7 @@ class Connection(asyncio.Protocol):
         self._task = None
         server = self.server
         server.buffered_bytes -= reply.held_bytes
-        if not reply.keep_alive:
+        if not reply.keep_alive or self.last_reply:
             while self._queue:
                 server.buffered_bytes -= self._queue.popleft()[1].held_bytes
             self._shut()

@@ -32,9 +32,14 @@ class Proxies(Struct, frozen=True):
     bypass: tuple[str, ...] = ()
 
     def route(self, scheme: str, host: str, port: int) -> Proxy | None:
-        """The proxy for this origin, or None for a direct connection."""
+        """The proxy for this origin, or None for a direct connection. This machine is never
+        reached through a proxy."""
         proxy = self.https if scheme == "https" else self.http
-        if proxy is None or any(_matches(rule, host, port) for rule in self.bypass):
+        if (
+            proxy is None
+            or _is_here(host)
+            or any(_matches(rule, host, port) for rule in self.bypass)
+        ):
             return None
         return proxy
 
@@ -68,6 +73,16 @@ def _parse(name: str, value: str) -> Proxy:
         header = b"proxy-authorization: Basic %b\r\n" % token
     tls = parts.scheme == "https"
     return Proxy(parts.hostname, port or (443 if tls else 8080), tls, header)
+
+
+def _is_here(host: str) -> bool:
+    name = host.lower().strip("[]")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _matches(rule: str, host: str, port: int) -> bool:

@@ -11,7 +11,6 @@ application turns into its dialect's error frame.
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Sequence
 from email.utils import formatdate
 from pathlib import Path
 from time import time
@@ -61,6 +60,7 @@ class HttpServer:
     ) -> None:
         self.app = app
         self.sweeper = sweeper or Sweeper()
+        self._owns_sweeper = sweeper is None
         self.events: HttpEvents = events or NullEvents()
         self.connections: set[Connection] = set()
         self.buffered_bytes = 0
@@ -153,7 +153,8 @@ class HttpServer:
         for connection in list(self.connections):
             connection.kill()
         await self._wait_empty(1.0)
-        self.sweeper.stop()
+        if self._owns_sweeper:
+            self.sweeper.stop()
 
     def discard(self, connection: Connection) -> None:
         """A connection is gone."""
@@ -185,12 +186,16 @@ class HttpServer:
             self.date = b"date: " + formatdate(second, usegmt=True).encode("ascii") + b"\r\n"
 
 
-def server_tls(cert: str, key: str, *, versions: Sequence[str] = ("http/1.1",)) -> ssl.SSLContext:
-    """A server context: TLS 1.2 or later, HTTP/1.1 by ALPN. Raises OSError or SSLError."""
+def server_tls(cert: str, key: str) -> ssl.SSLContext:
+    """A server context: TLS 1.2 or later, HTTP/1.1 by ALPN. Raises ValueError naming the files."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(cert, key)
-    context.set_alpn_protocols(list(versions))
+    try:
+        context.load_cert_chain(cert, key)
+    except OSError as error:  # SSLError is one
+        reason = error.strerror or "not a matching pair of PEM files"
+        raise ValueError(f"cannot use certificate {cert} with key {key}: {reason}") from error
+    context.set_alpn_protocols(["http/1.1"])
     return context
 
 

@@ -69,7 +69,6 @@ class UpstreamConnection(asyncio.Protocol):
         "last_read",
         "proxy_header",
         "proxy_prefix",
-        "sent_at",
         "status",
     )
 
@@ -101,7 +100,6 @@ class UpstreamConnection(asyncio.Protocol):
         self.event_stream = False
         self.first_byte_at = 0.0
         self.last_read = 0.0
-        self.sent_at = 0.0
         self.proxy_prefix = b""
         self.proxy_header = b""
 
@@ -120,7 +118,7 @@ class UpstreamConnection(asyncio.Protocol):
         it at once. The deadlines are seconds from now, for the first byte of the answer, between
         two reads, and for everything.
         """
-        self.sent_at = now = monotonic()
+        now = monotonic()
         self._busy = True
         self.complete = False
         self._head_done = False

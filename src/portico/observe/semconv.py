@@ -65,7 +65,7 @@ TTFT_BUCKETS: Final = (*FIRST_TOKEN_BUCKETS, 20.0, 40.0, 80.0, 160.0)
 `FIRST_TOKEN_BUCKETS` has to stay a subset."""
 
 LAG_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
-"""Event-loop lag; liveness fails at 1 s."""
+"""Event-loop lag: how late the sweep, due every 100 ms, began."""
 
 Kind = Literal["counter", "gauge", "histogram", "info"]
 
@@ -177,7 +177,7 @@ RELOAD_TIME = Family(
     "portico_config_last_reload_timestamp_seconds", "gauge",
     "Unix time of the last successful load; oldest of all workers.",
 )  # fmt: skip
-WORKERS = Family("portico_workers", "gauge", "Workers that answered this scrape.")
+WORKERS = Family("portico_workers", "gauge", "Workers whose counts are in this scrape.")
 BUILD_INFO = Family("portico_build_info", "info", "What is running.", ("version", "python"))
 CPU = Family(
     "process_cpu_seconds_total", "counter", "CPU time, sum of the workers.", source=PROCESS_METRICS
