@@ -53,6 +53,7 @@ __all__ = [
     "UpstreamTimeout",
     "UpstreamTruncated",
     "UpstreamUnreachable",
+    "forget_frames",
 ]
 
 
@@ -87,6 +88,18 @@ class PorticoError(Exception):
         self.limit = limit
         self.http_status = self.status
         self.retryable = self.default_retryable
+
+
+def forget_frames(error: BaseException) -> None:
+    """Drop the traceback of an error that has been dealt with, and of its causes.
+
+    A traceback holds its frames, frames hold the request body and often the error itself: a cycle
+    of megabytes that would wait for the garbage collector.
+    """
+    seen: BaseException | None = error
+    while seen is not None and seen.__traceback__ is not None:
+        seen.__traceback__ = None
+        seen = seen.__cause__ or seen.__context__
 
 
 class ClientFault(PorticoError):

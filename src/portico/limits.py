@@ -20,6 +20,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
     body_bytes: int = 32 * MIB
     body_min_rate: int = 1 * KIB
     buffered_body_bytes: int = 1024 * MIB
+    chunk_overhead_bytes: int = 64 * KIB
     gzip_ratio: int = 20
     json_depth: int = 128
     json_items: int = 10_000

@@ -7,7 +7,6 @@ import shlex
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-import pytest
 from tests.docs.conftest import DemoGateway
 
 from portico.config.load import loads
@@ -39,19 +38,19 @@ def test_the_sdk_snippet_runs_and_prints_a_story(demo_gateway: DemoGateway) -> N
     assert printed.getvalue().count("demo model of Portico") == 2
 
 
-@pytest.mark.parametrize("command", curls())
-def test_the_curl_commands_work(command: str, demo_gateway: DemoGateway) -> None:
-    words = shlex.split(command.partition("|")[0])
-    url = next(word for word in words if word.startswith("http"))
-    url = url.replace("http://127.0.0.1:4000", demo_gateway.url)
-    url = url.replace("http://127.0.0.1:15000", demo_gateway.admin_url)
-    headers = dict(words[i + 1].split(": ", 1) for i, word in enumerate(words) if word == "-H")
-    body = next((words[i + 1] for i, word in enumerate(words) if word == "-d"), None)
-    request = Request(url, data=body.encode() if body else None, headers=headers)
-    with urlopen(request, timeout=15) as answer:
-        text = answer.read().decode()
-    wanted = command.partition("grep ")[2].strip() or "response.completed"
-    assert wanted in text
+def test_the_curl_commands_work_one_after_the_other(demo_gateway: DemoGateway) -> None:
+    for command in curls():
+        words = shlex.split(command.partition("|")[0])
+        url = next(word for word in words if word.startswith("http"))
+        url = url.replace("http://127.0.0.1:4000", demo_gateway.url)
+        url = url.replace("http://127.0.0.1:15000", demo_gateway.admin_url)
+        headers = dict(words[i + 1].split(": ", 1) for i, word in enumerate(words) if word == "-H")
+        body = next((words[i + 1] for i, word in enumerate(words) if word == "-d"), None)
+        request = Request(url, data=body.encode() if body else None, headers=headers)
+        with urlopen(request, timeout=15) as answer:
+            text = answer.read().decode()
+        wanted = command.partition("grep ")[2].strip() or "response.completed"
+        assert wanted in text
 
 
 def test_the_configuration_loads() -> None:

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 import uvloop
+from tests.support.asks import PATHS, ask
 from tests.support.gateway import CALLER_KEY, Gateway, caller, model, provider, route, settings
+from tests.support.raw import RawClient, RawResponse
 from tests.support.upstream import ScriptedUpstream, expect, http_json, send
 
 from portico.config.settings import Settings
@@ -77,7 +79,9 @@ def serve(launch: Launch) -> Serve:
         return await launch(
             settings(
                 route([model("*", provider(url))], [caller()]),
-                limits=Limits(**{k: v for k, v in changes.items() if k in Limits.__struct_fields__}),
+                limits=Limits(
+                    **{k: v for k, v in changes.items() if k in Limits.__struct_fields__}
+                ),
                 deadlines=deadlines(
                     **{k: v for k, v in changes.items() if k in Deadlines.__struct_fields__}
                 ),
@@ -95,7 +99,7 @@ def deadlines(**changes: float) -> Deadlines:
 
 def open_fds() -> int:
     """File descriptors of this process."""
-    return len(os.listdir("/proc/self/fd"))
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208, one descriptor instead of two
 
 
 async def settled(check: Callable[[], bool], within: float = 5.0) -> None:
@@ -123,3 +127,15 @@ def quiet(gateway: Gateway) -> bool:
         and server.buffered_bytes == 0
         and not any(held)
     )
+
+
+async def answer_of(
+    gateway: Gateway, dialect: str = "chat", *, stream: bool = False, within: float = 8.0
+) -> RawResponse:
+    """Ask on a connection of its own. After an answer that was cut it must be closed."""
+    async with await RawClient.connect(gateway.port) as client:
+        await client.request("POST", PATHS[dialect], ask(dialect, stream=stream), KEY)
+        answer = await client.response(within)
+        if not answer.ended:
+            assert await client.read(1) == b"", "the connection of a cut answer is closed"
+        return answer

@@ -1,4 +1,7 @@
-"""A small forward proxy: absolute-form requests and CONNECT tunnels. Shares no code with Portico."""
+"""A small forward proxy: absolute-form requests and CONNECT tunnels. Shares no code with Portico.
+
+Every name leads to this machine, so that tests can name providers elsewhere.
+"""
 
 import asyncio
 import contextlib
@@ -40,13 +43,13 @@ class ForwardProxy:
                 if self._refuse:
                     writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
                     return
-                host, _, port = target.decode().rpartition(":")
+                port = target.decode().rpartition(":")[2]
                 first = b""
             else:
                 parts = urlsplit(target.decode())
-                host, port = parts.hostname or "", str(parts.port or 80)
+                port = str(parts.port or 80)
                 first = head.replace(target, parts.path.encode(), 1)
-            far_reader, far_writer = await asyncio.open_connection(host, int(port))
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", int(port))
             writers.append(far_writer)
             if first:
                 far_writer.write(first)

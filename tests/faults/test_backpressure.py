@@ -59,9 +59,7 @@ def _in_gateway(gateway: Gateway) -> int:
     return connection._transport.get_write_buffer_size() + waiting
 
 
-async def _slow_client(
-    gateway: Gateway, upstream: ScriptedUpstream, streamed: bool
-) -> RawClient:
+async def _slow_client(gateway: Gateway, upstream: ScriptedUpstream, streamed: bool) -> RawClient:
     client = await RawClient.connect(gateway.port, rcvbuf=SMALL)
     await client.request("POST", PATHS["chat"], ask("chat", stream=streamed), KEY)
     await upstream.wait_requests(1)
@@ -75,9 +73,7 @@ async def test_a_slow_reader_holds_little_and_still_gets_everything(
 ) -> None:
     streamed, script = _SCRIPTS[name]
     upstream = await play(script)
-    gateway = await serve(
-        upstream, write=5.0, idle=5.0, total=60.0, response_hold_bytes=64 * KIB
-    )
+    gateway = await serve(upstream, write=5.0, idle=5.0, total=60.0, response_hold_bytes=64 * KIB)
     client = await _slow_client(gateway, upstream, streamed)
     connection = next(iter(server_of(gateway).connections))
     await settled(lambda: connection.write_paused)

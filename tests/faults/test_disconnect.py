@@ -236,18 +236,14 @@ async def test_the_provider_is_hung_up_on_within_300_ms(
 ) -> None:
     upstream = await play(default=_script(when, dialect))
     gateway = await serve(upstream, first_byte=20.0, idle=20.0)
-    times = sorted(
-        [await _once(gateway, upstream, when, how, dialect, 2.0) for _ in range(50)]
-    )
+    times = sorted([await _once(gateway, upstream, when, how, dialect, 2.0) for _ in range(50)])
     assert times[45] <= PROMISED, times
     assert times[-1] <= 0.5, times
     await settled(lambda: quiet(gateway))
 
 
 @pytest.mark.abuse
-async def test_a_storm_of_connections_leaves_no_descriptor_behind(
-    play: Play, serve: Serve
-) -> None:
+async def test_a_storm_of_connections_leaves_no_descriptor_behind(play: Play, serve: Serve) -> None:
     gateway = await serve(await play(default=[expect(), send(http_json(200, WHOLE["chat"]))]))
     files = open_fds()
     until = time.perf_counter() + 10.0

@@ -152,9 +152,7 @@ async def test_a_second_signal_ends_the_patience_at_once(play: Play, serve: Serv
     client.close()
 
 
-async def test_a_client_that_takes_nothing_cannot_hold_the_worker(
-    play: Play, serve: Serve
-) -> None:
+async def test_a_client_that_takes_nothing_cannot_hold_the_worker(play: Play, serve: Serve) -> None:
     big = b"".join(OPENING["chat"]) + b": " + b"x" * 8_000_000 + b"\n\n"
     upstream = await play([expect(), sse([big], end=False), hang()])
     gateway = await serve(
@@ -189,7 +187,6 @@ async def test_an_idle_worker_drains_at_once(play: Play, serve: Serve) -> None:
     assert await asyncio.wait_for(gateway.worker.drain(), 2.0) is True
 
 
-@pytest.mark.xfail(strict=True, reason="Worker.drain drains its listeners one after the other")
 async def test_every_listener_stops_accepting_at_once(play: Play, launch: Launch) -> None:
     upstream = await play([expect(), hang()])
     one = settings(route([model("*", provider(upstream.url))], [caller()]), deadlines=SHORT)

@@ -22,7 +22,6 @@ from tests.support.raw import RawClient, RawResponse
 from tests.support.upstream import ScriptedUpstream
 
 
-
 def test_there_are_enough_vectors_and_no_two_are_the_same() -> None:
     assert len(VECTORS) >= 150
     assert len({vector.raw for vector in VECTORS}) == len(VECTORS)
@@ -212,9 +211,7 @@ async def test_a_websocket_handshake_is_told_to_use_http(play: Play, serve: Serv
     assert (answer.status, answer.json()["error"]["code"]) == (426, "upgrade_required")
 
 
-async def test_an_upgrade_is_declined_without_losing_what_follows(
-    play: Play, serve: Serve
-) -> None:
+async def test_an_upgrade_is_declined_without_losing_what_follows(play: Play, serve: Serve) -> None:
     upstream = await play(default=WELL)
     gateway = await serve(upstream)
     async with await RawClient.connect(gateway.port) as client:
@@ -234,7 +231,7 @@ async def test_an_upgrade_hides_no_ambiguity(play: Play, serve: Serve) -> None:
     assert upstream.requests == []
 
 
-@pytest.mark.parametrize("path", [p for v in VECTORS if v.group == "C9" for p in [v.raw]])
+@pytest.mark.parametrize("path", [v.raw for v in VECTORS if v.group == "C9"])
 async def test_an_odd_path_without_a_key_is_refused_like_any_other(
     path: bytes, play: Play, serve: Serve
 ) -> None:

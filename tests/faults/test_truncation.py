@@ -6,23 +6,21 @@ import time
 
 import pytest
 from tests.faults.conftest import (
-    BOTH_LOOPS,
     DIALECTS,
     KEY,
     SHORT,
-    WELL,
     Launch,
     Play,
     Serve,
+    answer_of,
     quiet,
-    server_of,
     settled,
 )
 from tests.faults.streams import CLOSING, OPENING, TERMINAL, WHOLE
 from tests.support.asks import PATHS, ask
 from tests.support.gateway import OPERATOR_KEY, Gateway, caller, model, provider, route, settings
 from tests.support.raw import RawClient, RawResponse
-from tests.support.steps import LAST_CHUNK, Step, chunk, frame
+from tests.support.steps import Step, chunk, frame
 from tests.support.toxics import TcpProxy, Toxics
 from tests.support.upstream import (
     Script,
@@ -43,23 +41,12 @@ _JSON = {"content-type": "application/json"}
 MIB = 1 << 20
 
 
-async def _ask(
-    gateway: Gateway, dialect: str = "chat", *, stream: bool = False, within: float = 8.0
-) -> RawResponse:
-    async with await RawClient.connect(gateway.port) as client:
-        await client.request("POST", PATHS[dialect], ask(dialect, stream=stream), KEY)
-        answer = await client.response(within)
-        if not answer.ended:
-            assert await client.read(1) == b"", "the connection of a cut answer is closed"
-        return answer
-
-
 async def _next_twenty_are_right(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     """Whatever happened before, later answers are whole and their own."""
     for number in range(20):
         body = {**WHOLE["chat"], "id": f"next-{number}"}
         upstream.add([expect(), send(http_json(200, body))])
-        answer = await _ask(gateway)
+        answer = await answer_of(gateway)
         assert (answer.status, answer.json()) == (200, body)
 
 
@@ -129,7 +116,7 @@ async def test_a_cut_stream_never_looks_finished(
 ) -> None:
     upstream = await play([expect(), *_cuts(dialect)[cut]])
     gateway = await serve(upstream, sse_frame_bytes=200_000)
-    _is_cut(await _ask(gateway, dialect, stream=True), dialect)
+    _is_cut(await answer_of(gateway, dialect, stream=True), dialect)
     outcome = await gateway.last()
     assert (outcome.verdict, outcome.status) == ("truncated", 200)
     assert outcome.error_code in (
@@ -151,7 +138,7 @@ async def test_the_same_holds_on_the_plain_asyncio_loop(
 ) -> None:
     upstream = await play([expect(), *_cuts(dialect)[cut]])
     gateway = await serve(upstream)
-    _is_cut(await _ask(gateway, dialect, stream=True), dialect)
+    _is_cut(await answer_of(gateway, dialect, stream=True), dialect)
     assert (await gateway.last()).verdict == "truncated"
 
 
@@ -184,7 +171,7 @@ async def test_a_stream_cut_after_its_terminal_event_is_whole(
     last = {"fin": fin(), "rst": rst(), "silence": hang()}[end]
     upstream = await play([expect(), sse(frames, end=False), sleep(0.1), last])
     gateway = await serve(upstream)
-    answer = await _ask(gateway, dialect, stream=True)
+    answer = await answer_of(gateway, dialect, stream=True)
     assert (answer.status, answer.ended) == (200, True)
     assert answer.body == b"".join(frames)
     assert (await gateway.last()).verdict == "ok"
@@ -201,7 +188,7 @@ async def test_an_error_the_provider_streams_is_passed_on_once(
     }[dialect]
     frames = [*OPENING[dialect], error]
     upstream = await play([expect(), sse(frames, end=False), fin()])
-    answer = await _ask(await serve(upstream), dialect, stream=True)
+    answer = await answer_of(await serve(upstream), dialect, stream=True)
     assert answer.body == b"".join(frames), "not another error behind it"
 
 
@@ -215,7 +202,7 @@ async def test_the_slices_a_stream_comes_in_do_not_matter(
     upstream = await play(default=[expect(), sse([whole])])
     async with await TcpProxy.start(upstream.port, down=Toxics(slicer=size)) as proxy:
         gateway = await serve(f"http://127.0.0.1:{proxy.port}", idle=5.0)
-        answer = await _ask(gateway, dialect, stream=True, within=30.0)
+        answer = await answer_of(gateway, dialect, stream=True, within=30.0)
     assert (answer.body, answer.ended) == (whole, True)
     assert (await gateway.last()).verdict == "ok"
 
@@ -228,7 +215,8 @@ _BEFORE: dict[str, tuple[Script, int, str]] = {
     "RST while we send": ([expect(body=False), rst()], 502, "upstream_truncated"),
     "FIN inside the head": (
         [expect(), send(b"HTTP/1.1 200 OK\r\ncontent-ty"), fin()], 502, "upstream_truncated"),
-    "FIN after the head": ([expect(), send(http_head(200, _SSE)), fin()], 502, "upstream_truncated"),
+    "FIN after the head": (
+        [expect(), send(http_head(200, _SSE)), fin()], 502, "upstream_truncated"),
     "RST after the head": (
         [expect(), send(http_head(200, _SSE)), sleep(0.1), rst()], 502, "upstream_truncated"),
     "first frame unfinished": (
@@ -303,7 +291,7 @@ async def test_a_fault_before_the_first_byte_is_a_plain_error_and_spoils_nothing
     script, status, code = _BEFORE[fault]
     upstream = await play(script)
     gateway = await serve(upstream)
-    answer = await _ask(gateway, stream=stream)
+    answer = await answer_of(gateway, stream=stream)
     assert (answer.status, answer.ended) == (status, True)
     assert answer.json()["error"]["code"] == code
     assert OPERATOR_KEY.encode() not in answer.head + answer.body
@@ -318,7 +306,7 @@ async def test_a_provider_that_is_not_there_is_502(dialect: str, play: Play, ser
     upstream = await play()
     await upstream.stop()
     gateway = await serve(upstream)
-    answer = await _ask(gateway, dialect)
+    answer = await answer_of(gateway, dialect)
     assert (answer.status, answer.header("x-should-retry")) == (502, "false")
     assert (await gateway.last()).error_code == "upstream_unreachable"
 
@@ -328,18 +316,16 @@ async def test_a_silent_provider_is_given_up_at_the_first_byte_deadline(
 ) -> None:
     gateway = await serve(await play(default=[expect(), hang()]))
     start = time.perf_counter()
-    assert (await _ask(gateway)).status == 504
+    assert (await answer_of(gateway)).status == 504
     assert SHORT.first_byte <= time.perf_counter() - start < SHORT.first_byte + 1.0
     assert gateway.sample("portico_limit_hits_total", limit="firstByte") == 1
 
 
-async def test_a_stalled_stream_is_given_up_at_the_idle_deadline(
-    play: Play, serve: Serve
-) -> None:
+async def test_a_stalled_stream_is_given_up_at_the_idle_deadline(play: Play, serve: Serve) -> None:
     script = [expect(), sse(OPENING["chat"], end=False), hang()]
     gateway = await serve(await play(script))
     start = time.perf_counter()
-    _is_cut(await _ask(gateway, stream=True), "chat")
+    _is_cut(await answer_of(gateway, stream=True), "chat")
     assert SHORT.idle <= time.perf_counter() - start < SHORT.idle + 1.0
     assert gateway.sample("portico_limit_hits_total", limit="idle") == 1
 
@@ -350,7 +336,7 @@ async def test_a_trickling_stream_is_given_up_at_the_total_deadline(
     (_, step) = sse([OPENING["chat"][1]], end=False)
     slow = [[sleep(0.1), step] for _ in range(100)]
     gateway = await serve(await play([expect(), sse(OPENING["chat"], end=False), *slow]), total=1.0)
-    _is_cut(await _ask(gateway, stream=True), "chat")
+    _is_cut(await answer_of(gateway, stream=True), "chat")
     assert gateway.sample("portico_limit_hits_total", limit="total") == 1
 
 
@@ -393,7 +379,7 @@ async def test_half_an_answer_is_an_error_and_spoils_nothing(
 ) -> None:
     upstream = await play([expect(), *_PARTIAL[fault]])
     gateway = await serve(upstream)
-    answer = await _ask(gateway)
+    answer = await answer_of(gateway)
     assert (answer.status, answer.json()["error"]["code"]) == (502, "upstream_truncated")
     await _next_twenty_are_right(gateway, upstream)
 
@@ -418,23 +404,24 @@ async def test_a_large_answer_that_breaks_off_visibly_breaks_off(
         "silence": [hang()],
         "garbage": [send(b"zz\r\n"), hang()],
     }
-    gateway = await serve(
-        await play([expect(), *steps, *last[broken]]), response_hold_bytes=50_000
-    )
-    answer = await _ask(gateway)
+    gateway = await serve(await play([expect(), *steps, *last[broken]]), response_hold_bytes=50_000)
+    answer = await answer_of(gateway)
     assert (answer.status, answer.ended) == (200, False)
     assert half.startswith(answer.body)
     assert (await gateway.last()).verdict == "truncated"
     await settled(lambda: quiet(gateway))
 
 
-async def test_an_answer_over_the_cap_is_cut_off(play: Play, serve: Serve) -> None:
-    upstream = await play([expect(), send(_sized(4 * MIB, b" " * (4 * MIB)))])
+async def test_an_answer_over_the_cap_is_refused_or_cut_off(play: Play, serve: Serve) -> None:
+    body = b" " * (4 * MIB)
+    chunked = http_head(200, {**_JSON, "transfer-encoding": "chunked"}) + chunk(body)
+    upstream = await play([expect(), send(_sized(len(body), body))], [expect(), send(chunked)])
     gateway = await serve(upstream, response_hold_bytes=100_000, response_bytes=MIB)
-    answer = await _ask(gateway)
-    assert not answer.ended
-    assert len(answer.body) <= MIB
-    assert (await gateway.last()).verdict == "truncated"
+    announced, found = await answer_of(gateway), await answer_of(gateway)
+    assert (announced.status, announced.ended) == (502, True)
+    assert (found.status, found.ended) == (200, False)
+    assert len(found.body) <= MIB
+    assert [each.verdict for each in gateway.outcomes] == ["upstream_error", "truncated"]
     await upstream.wait_closed(1.0)
 
 
@@ -455,7 +442,7 @@ async def test_bytes_behind_an_answer_never_become_the_next_one(
         first = [send(_sized(len(_BODY)) + surplus)]
     upstream = await play([expect(), *first])
     gateway = await serve(upstream)
-    answer = await _ask(gateway)
+    answer = await answer_of(gateway)
     assert (answer.status, answer.body) == (200, _BODY)
     if later:
         await settled(lambda: upstream.open_now == 0 or surplus == b"\r\n\r\n")
@@ -475,7 +462,7 @@ async def test_an_answer_that_was_not_passed_on_never_begins_the_next_one(
 ) -> None:
     upstream = await play([expect(), send(unread)])
     gateway = await serve(upstream)
-    assert (await _ask(gateway)).status == 502
+    assert (await answer_of(gateway)).status == 502
     await _next_twenty_are_right(gateway, upstream)
 
 
@@ -496,130 +483,8 @@ async def test_interim_answers_are_skipped(play: Play, serve: Serve) -> None:
     interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
     upstream = await play([expect(), send(interim), send(_sized(len(_BODY)))])
     gateway = await serve(upstream)
-    answer = await _ask(gateway)
+    answer = await answer_of(gateway)
     assert (answer.status, answer.body, answer.interim) == (200, _BODY, [])
     assert answer.header("link") is None
     await _next_twenty_are_right(gateway, upstream)
     assert upstream.opened == 1
-
-
-# -- the provider's own errors --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("status", [400, 404, 408, 409, 413, 422, 429, 500, 502, 503, 529])
-async def test_the_class_of_an_error_and_its_retry_after_are_kept(
-    status: int, dialect: str, play: Play, serve: Serve
-) -> None:
-    bodies = [b"", b"<html><b>Busy</b></html>", b'[{"error":{"message":"no"}}]', b"plain", b"\xff"]
-    scripts = [
-        [expect(), send(http_head(status, {"retry-after": "7", "content-length": str(len(body))})
-                        + body)]
-        for body in bodies
-    ]  # fmt: skip
-    upstream = await play(*scripts)
-    gateway = await serve(upstream)
-    for _ in bodies:
-        answer = await _ask(gateway, dialect)
-        assert (answer.status, answer.header("retry-after"), answer.ended) == (status, "7", True)
-        assert answer.json()["error"]["message"]
-        assert b"<" not in answer.body
-    assert {each.verdict for each in gateway.outcomes} == {"upstream_error"}
-    assert upstream.opened == 1, "an error is a whole answer: the connection is kept"
-
-
-@pytest.mark.parametrize("status", [401, 403])
-async def test_a_refused_operator_credential_is_not_the_callers_fault(
-    status: int, play: Play, serve: Serve
-) -> None:
-    body = {"error": {"message": f"bad key {OPERATOR_KEY}", "type": "x", "param": None, "code": "y"}}
-    gateway = await serve(await play([expect(), send(http_json(status, body))]))
-    answer = await _ask(gateway)
-    assert (answer.status, answer.json()["error"]["code"]) == (502, "upstream_auth")
-    assert OPERATOR_KEY.encode() not in answer.body
-    assert b"CANARY" not in answer.body
-
-
-@pytest.mark.parametrize("framing", ["length", "chunked"])
-async def test_an_endless_error_is_not_read_to_its_end(
-    framing: str, play: Play, serve: Serve
-) -> None:
-    piece = b"e" * MIB
-    if framing == "length":
-        head, data = http_head(500, {"content-length": str(1 << 30)}), piece
-    else:
-        head, data = http_head(500, {"transfer-encoding": "chunked"}), chunk(piece)
-    upstream = await play([expect(), send(head), *[send(data) for _ in range(64)], hang()])
-    gateway = await serve(upstream, response_hold_bytes=100_000)
-    answer = await _ask(gateway)
-    assert (answer.status, len(answer.body) < 2000) == (500, True)
-    await upstream.wait_closed(1.0)
-
-
-async def test_an_answer_before_the_whole_request_was_sent_is_relayed_and_the_upload_stops(
-    play: Play, serve: Serve
-) -> None:
-    upstream = await play([expect(body=False), send(http_json(413, {"error": "too large"})), hang()])
-    gateway = await serve(upstream)
-    async with await RawClient.connect(gateway.port) as client:
-        body = ask("chat", "x" * (8 * MIB))
-        await client.request("POST", PATHS["chat"], body, KEY)
-        assert (await client.response()).status == 413
-    await upstream.wait_closed(2.0)
-    await settled(lambda: quiet(gateway))
-
-
-# -- the pool -------------------------------------------------------------------------------------
-
-
-@pytest.mark.asyncio(loop_factories=BOTH_LOOPS)
-async def test_an_idle_connection_the_provider_closed_is_replaced_without_an_error(
-    play: Play, serve: Serve
-) -> None:
-    upstream = await play(*[[*WELL, fin()] for _ in range(5)], default=WELL)
-    gateway = await serve(upstream)
-    for number in range(10):
-        assert (await _ask(gateway)).status == 200
-        if number < 5:
-            await settled(lambda: upstream.open_now == 0)
-            (pool,) = gateway.worker.client._pools.values()
-            await settled(lambda: pool.open_connections == 0)
-    assert upstream.opened == 6
-
-
-async def test_a_connection_is_used_again_after_a_whole_stream(play: Play, serve: Serve) -> None:
-    upstream = await play(default=[expect(), sse([*OPENING["chat"], *CLOSING["chat"]])])
-    gateway = await serve(upstream)
-    for _ in range(5):
-        assert (await _ask(gateway, stream=True)).ended
-    assert upstream.opened == 1
-
-
-async def test_a_connection_is_not_used_again_after_its_provider_said_close(
-    play: Play, serve: Serve
-) -> None:
-    upstream = await play(default=[expect(), send(http_json(200, {}, {"connection": "close"}))])
-    gateway = await serve(upstream)
-    for _ in range(3):
-        assert (await _ask(gateway)).status == 200
-    assert upstream.opened == 3
-
-
-async def test_idle_connections_are_given_up_in_time(play: Play, serve: Serve) -> None:
-    upstream = await play(default=WELL)
-    gateway = await serve(upstream, upstream_keep_alive=0.3)
-    assert (await _ask(gateway)).status == 200
-    await upstream.wait_closed(2.0)
-
-
-async def test_connections_to_a_provider_are_bounded_even_while_they_are_made(
-    play: Play, serve: Serve
-) -> None:
-    upstream = await play(default=[expect(), sleep(0.3), *WELL[1:]])
-    gateway = await serve(upstream, upstream_connections=4, in_flight_per_key=100)
-    answers = await asyncio.gather(*(_ask(gateway) for _ in range(20)))
-    statuses = sorted(answer.status for answer in answers)
-    assert upstream.opened <= 4
-    assert set(statuses) == {200, 503}
-    await settled(lambda: quiet(gateway))
-    assert server_of(gateway).connections == set()

@@ -224,7 +224,7 @@ async def test_the_seeds_metric_shows_input_and_output(
 
 async def test_limits_that_are_hit_are_counted(launch: Launch, upstream: ScriptedUpstream) -> None:
     limits = Limits(
-        json_depth=8, json_items=2, sse_frame_bytes=100, response_bytes=2000, response_hold_bytes=10
+        json_depth=8, json_items=5, sse_frame_bytes=100, response_bytes=2000, response_hold_bytes=10
     )
     gate = await launch(
         settings(route([model("alias", provider(upstream.url))], [caller()]), limits=limits)
@@ -237,7 +237,7 @@ async def test_limits_that_are_hit_are_counted(launch: Launch, upstream: Scripte
     deep: Any = 1
     for _ in range(8):
         deep = [deep]
-    assert (await post(gate, "chat", messages=[turn] * 3)).status == 400
+    assert (await post(gate, "chat", messages=[turn] * 6)).status == 400
     assert (await post(gate, "chat", metadata={"a": deep})).status == 400
     assert not (await post(gate, "chat", stream=True)).ended
     assert (await post(gate, "chat")).status == 502

@@ -55,7 +55,7 @@ def split(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 def seen(tap: Tap) -> tuple[object, ...]:
-    return tap.usage, tap.model, tap.response_id, tap.finished, tap.failed
+    return tap.usage, tap.model, tap.finished, tap.failed
 
 
 @pytest.mark.parametrize("route", sorted(EXAMPLES))

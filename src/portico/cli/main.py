@@ -20,6 +20,8 @@ def _flag(name: str, help: str) -> Parameter:  # noqa: A002
 
 @app.command
 def serve(
+    file: Annotated[str | None, Parameter(help="Configuration file, as --config.")] = None,
+    /,
     *,
     config: Annotated[
         str | None,
@@ -55,7 +57,7 @@ def serve(
 
     return command.serve(
         command.Options(
-            config=config,
+            config=config or file,
             demo=demo,
             insecure=insecure,
             overrides=Overrides(
@@ -74,7 +76,7 @@ def serve(
 
 
 @app.command
-def check(file: str) -> int:
+def check(file: str, /) -> int:
     """Check a configuration file and print what it comes to, secrets masked.
 
     Exits 0 when it is usable, 1 when it is not, 2 when it cannot be read.

@@ -65,13 +65,14 @@ def check_exposure(settings: Settings) -> None:
             "listen on 127.0.0.1, or pass --insecure",
         )
         for listener in settings.listeners
-        if not _is_local(listener) and not _is_guarded(listener)
+        if not _is_local(listener) and not is_guarded(listener)
     ]
     if problems:
         raise ConfigError(problems, "refusing to start")
 
 
-def _is_guarded(listener: ListenerSettings) -> bool:
+def is_guarded(listener: ListenerSettings) -> bool:
+    """Whether every route of a listener requires a key."""
     return all(
         route.api_key is not None and route.api_key.mode == "strict" and route.api_key.keys
         for route in listener.routes

@@ -1,10 +1,11 @@
 """`portico serve`: the composition root. Every concrete part of a running gateway meets here."""
 
 import asyncio
+import errno
+import logging
 import os
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Mapping
 from typing import Protocol
@@ -15,7 +16,7 @@ from msgspec import Struct
 from portico import __version__
 from portico.admin.app import create_admin
 from portico.admin.server import RunningAdmin, serve_admin
-from portico.cli.runtime import check_exposure, new_worker, run, say, settle_memory
+from portico.cli.runtime import check_exposure, is_guarded, new_worker, run, say, settle_memory
 from portico.cli.source import Overrides, Source
 from portico.cli.supervisor import Supervisor, WorkerFailedError
 from portico.config.dump import effective
@@ -27,6 +28,8 @@ from portico.demo.provider import DemoProvider
 from portico.demo.server import RunningDemo, start_demo
 from portico.gateway.worker import SOCKETS_STAY, Worker, same_sockets
 from portico.observe.console import setup_logging
+
+log = logging.getLogger("portico")
 
 OK, INVALID, UNREADABLE, FAILED = 0, 1, 2, 3
 DEMO_PACE = 0.02
@@ -147,6 +150,8 @@ class Operator:
         """A signal: the first drains, the second hurries."""
         if self.stop.is_set():
             self._service.hurry()
+        else:
+            log.info("stopping: what runs may finish; a second signal cuts it short")
         self.draining = True
         self.graceful = graceful
         self.stop.set()
@@ -174,7 +179,7 @@ class Operator:
             self.settings = msgspec.structs.replace(
                 settings, workers=before.workers, admin=before.admin, log=before.log
             )
-            say(f"reloaded {self.source.path}{_left_for_restart(before, settings)}")
+            log.info("reloaded %s%s", self.source.path, _left_for_restart(before, settings))
 
     def refuse_reload(self, reason: Exception) -> None:
         """Count a bad file and say what is wrong with it."""
@@ -183,7 +188,7 @@ class Operator:
 
 
 def _tell_refused(reason: Exception) -> None:
-    print(f"reload refused, the old configuration still serves:\n{reason}", file=sys.stderr)
+    log.error("reload refused, the old configuration still serves: %s", reason)
 
 
 def _left_for_restart(old: Settings, new: Settings) -> str:
@@ -198,7 +203,11 @@ def _left_for_restart(old: Settings, new: Settings) -> str:
 
 
 def check_same_exposure(old: Settings, new: Settings) -> None:
-    """A reload never opens what was guarded at start. Raises `ConfigError`."""
+    """A reload never opens what was guarded before. Raises `ConfigError`."""
+    for before, after in zip(old.listeners, new.listeners, strict=False):
+        if is_guarded(before) and not is_guarded(after):
+            message = "a reload cannot take away the keys of a listener; restart to do that"
+            raise ConfigError([Problem(path="$..apiKey", message=message)])
     try:
         check_exposure(old)
     except ConfigError:
@@ -217,9 +226,17 @@ def serve(options: Options) -> int:
     except WorkerFailedError as error:
         print(f"portico: {error}", file=sys.stderr)
         return FAILED
-    except (OSError, ssl.SSLError) as error:
-        print(f"portico: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"portico: {_why(error)}", file=sys.stderr)
         return UNREADABLE if error.filename else FAILED
+
+
+def _why(error: OSError) -> str:
+    if error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{error.strerror}; choose other ports with --port and --admin"
+    return str(error)
 
 
 async def _serve(options: Options, env: Mapping[str, str]) -> int:

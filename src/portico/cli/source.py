@@ -58,6 +58,8 @@ def apply(settings: Settings, overrides: Overrides) -> Settings:
     listeners = list(settings.listeners)
     first = listeners[0]
     address = first.address
+    if o.port is not None and not 0 <= o.port <= 65535:
+        raise _error("--port", "must be from 0 to 65535")
     if o.uds is not None:
         address = Address(path=o.uds)
     elif o.host is not None or o.port is not None:

@@ -21,8 +21,11 @@ DEFAULT_PORT = 4000
 _PREFIXES = {"openAI": "openai/", "anthropic": "anthropic/", "gemini": "google/"}
 
 _OWN_NAMES = {
-    "openAI": ("gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "text-embedding-*"),
+    # https://platform.openai.com/docs/models (2026-11-21)
+    "openAI": ("gpt-*", "o1*", "o3*", "o4*", "chatgpt-*"),
+    # https://platform.claude.com/docs/en/about-claude/models/overview (2026-11-21)
     "anthropic": ("claude-*",),
+    # https://ai.google.dev/gemini-api/docs/models (2026-11-21)
     "gemini": ("gemini-*",),
 }
 """Names that can only mean this provider, so that callers may leave the prefix out."""

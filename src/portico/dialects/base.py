@@ -20,7 +20,6 @@ class Answer(Struct, frozen=True):
 
     model: str = ""
     usage: Usage | None = None
-    id: str = ""
 
 
 class SpliceRequest(Struct, eq=False, gc=False):
@@ -58,7 +57,6 @@ class Tap(Protocol):
     """The last word on usage so far."""
     model: str
     """The model the provider says it is; `""` until known."""
-    response_id: str
     finished: bool
     """A terminal marker or an error passed: the stream may end here without being cut."""
     failed: bool

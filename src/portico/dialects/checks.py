@@ -8,7 +8,11 @@ import re
 from collections.abc import Callable, Sized
 from typing import TypeVar
 
+from msgspec import Raw
+
 from portico.errors import BadRequest
+from portico.limits import Limits
+from portico.wire.json import shallow
 
 MODEL_CHARACTERS = 256
 
@@ -31,8 +35,19 @@ _NAMES = {
 }
 
 
+def members(body: bytes, limits: Limits) -> dict[str, Raw]:
+    """The raw members of a body that keeps the limits on JSON. Raises `BadRequest`."""
+    return shallow(
+        body,
+        max_depth=limits.json_depth,
+        max_key=limits.json_key_bytes,
+        max_members=limits.json_items,
+        max_values=limits.json_values,
+    )
+
+
 def decode_head(decode: Callable[[bytes], Head], body: bytes) -> Head:
-    """Decode the known parameters of a body that `wire.json.shallow` has accepted."""
+    """Decode the known parameters of a body that `members` has accepted."""
     try:
         return decode(body)
     except ValueError as error:
@@ -72,6 +87,23 @@ def missing_parameter(name: str) -> BadRequest:
     return BadRequest(
         f"Missing required parameter: '{name}'.", code="missing_required_parameter", param=name
     )
+
+
+def check_spelling(fields: dict[str, Raw], known: frozenset[str]) -> None:
+    """Raise `BadRequest` for a name that differs from a parameter's only in case.
+
+    Some JSON decoders match names without regard to case (Go's encoding/json does): `Model` would
+    be a second model, which nobody authorised.
+    """
+    if fields.keys() <= known:
+        return
+    for name in fields:
+        if name not in known and name.casefold() in known:
+            raise BadRequest(
+                f"Unknown parameter: '{name}'. Did you mean '{name.casefold()}'?",
+                code="unknown_parameter",
+                param=name,
+            )
 
 
 def check_model(model: str) -> None:

@@ -2,11 +2,13 @@
 
 import json
 import re
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import Meta, Raw, Struct
 
+from portico.dialects.base import Answer
 from portico.model.usage import Usage, disjoint
 from portico.wire.json import structure
 
@@ -22,7 +24,25 @@ UNREADABLE = (ValueError, RecursionError)
 
 NULL = Raw(b"null")
 
+Numbers = TypeVar("Numbers")
+
+
+class Whole(Struct, Generic[Numbers], gc=False):
+    """A whole answer as it should be; others are read as a `Loose`."""
+
+    model: str | None = None
+    usage: Numbers | None = None
+
+
+class Loose(Struct, gc=False):
+    """An answer. Raw members: nothing a provider sends fails to decode."""
+
+    model: Raw = NULL
+    usage: Raw = NULL
+
+
 _decode = msgspec.json.Decoder().decode
+decode_loose = msgspec.json.Decoder(Loose).decode
 _USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
 _scan = json.JSONDecoder().raw_decode
 _TRIES = 8
@@ -65,6 +85,25 @@ def mapping(raw: Raw) -> dict[str, Any] | None:
     except UNREADABLE:
         return None
     return value if isinstance(value, dict) else None
+
+
+def read_whole(
+    body: bytes,
+    decode: Callable[[bytes], Whole[Numbers]],
+    typed: Callable[[Numbers], Usage | None],
+    loosely: Callable[[bytes], Answer],
+) -> Answer:
+    """Model and usage of a whole answer, the fast way; `loosely` if it is not as it should be."""
+    try:
+        answer = decode(body)
+    except UNREADABLE:
+        answer = None
+    if answer is None or answer.usage is None:
+        try:
+            return loosely(body)
+        except UNREADABLE:
+            return Answer()
+    return Answer((answer.model or "")[:512], typed(answer.usage))
 
 
 def inclusive(

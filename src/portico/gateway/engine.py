@@ -11,6 +11,9 @@ from collections.abc import Coroutine
 from time import monotonic
 from typing import Any, Protocol
 
+import msgspec
+from msgspec import Struct
+
 from portico.dialects.base import Dialect, SpliceRequest
 from portico.dialects.registry import DIALECTS
 from portico.errors import (
@@ -23,6 +26,7 @@ from portico.errors import (
     PolicyDenied,
     PorticoError,
     UpstreamFault,
+    forget_frames,
 )
 from portico.gateway.answers import send_error
 from portico.gateway.call import Call
@@ -35,12 +39,14 @@ from portico.http.client import HttpClient
 from portico.http.messages import Reply, Request
 from portico.ids import IdSource
 from portico.model.outcome import Outcome, Verdict
+from portico.policy.auth import Caller
 
 log = logging.getLogger("portico.gateway")
 
-NAME_MODELS = ("models", "fallbacks")
-"""Fields in which some providers take further model names: OpenRouter's `models`
-(https://openrouter.ai/docs/features/model-routing) and Anthropic's beta `fallbacks`, 2026-11."""
+NAME_MODELS = ("models", "fallbacks", "preset", "plugins")
+"""Fields in which some providers take further model names: OpenRouter's `models`, `preset` and
+`plugins` (https://openrouter.ai/docs/features/model-routing), Anthropic's beta `fallbacks`;
+2026-11-21."""
 
 CLIENT_CLOSED = 499
 """What the record says when the caller left before a status was sent (nginx's number)."""
@@ -182,7 +188,7 @@ class Door:
         outcome.stream = ask.stream
         entry = _entry(route, call, ask.model)
         if call.caller is not None and call.caller.allowed_models is not None:
-            _refuse_further_models(ask)
+            _refuse_further_models(ask, call.caller)
         target = entry.target
         outcome.alias = entry.name
         outcome.provider = target.label
@@ -218,6 +224,7 @@ class Door:
         self, call: Call, request: Request | None, reply: Reply, error: PorticoError
     ) -> None:
         outcome = call.outcome
+        forget_frames(error)
         outcome.error_code = error.code or f"http_{error.http_status}"
         outcome.error_debug = error.debug
         if error.limit:
@@ -283,8 +290,26 @@ def _entry(route: Route, call: Call, model: str) -> Entry:
     return entry
 
 
-def _refuse_further_models(ask: SpliceRequest) -> None:
-    """A key that may use some models only must not reach others through a fallback list."""
+class _Tool(Struct):
+    """Hosted tools may name a model: OpenAI's image_generation does
+    (https://platform.openai.com/docs/guides/tools-image-generation, 2026-11-21)."""
+
+    model: str | None = None
+
+
+_decode_tools = msgspec.json.Decoder(list[_Tool] | None).decode
+
+
+def _refuse_further_models(ask: SpliceRequest, caller: Caller) -> None:
+    """A key that may use some models only must not reach others by another field."""
+    tools = ask.fields.get("tools")
+    if tools is not None:
+        try:
+            named = [tool.model for tool in _decode_tools(tools) or () if tool.model is not None]
+        except msgspec.DecodeError:
+            raise BadRequest("Invalid 'tools': its models cannot be read.", param="tools") from None
+        if not all(caller.may_use(model) for model in named):
+            raise Forbidden("This key may not use the model of one of the tools.", param="tools")
     for field in NAME_MODELS:
         if field in ask.fields:
             raise Forbidden(

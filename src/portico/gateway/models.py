@@ -90,7 +90,7 @@ class ModelList:
     async def answer(self, call: Call, request: Request, reply: Reply) -> None:
         """Write the list, or one model. Raises `NotFound`."""
         names = await self._names(call)
-        wanted = request.target.rpartition(b"/models")[2].lstrip(b"/")
+        wanted = request.target.partition(b"/models/")[2]
         anthropic = b"anthropic-version" in request.headers
         if wanted:
             name = unquote(wanted.decode("latin-1"))
@@ -169,7 +169,7 @@ class ModelList:
             async with asyncio.timeout(PATIENCE):
                 ids = await self._fetch(target)
             fresh = FRESH_SECONDS
-        except (PorticoError, TimeoutError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (PorticoError, TimeoutError, ValueError, RecursionError) as error:
             log.warning("provider %s did not list its models: %s", target.label, error)
         self._known[source] = (monotonic() + fresh, ids)
         return ids

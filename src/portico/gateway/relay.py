@@ -129,3 +129,25 @@ class BodyRelay:
             raise too_large()
         self._tail = (self._tail + data)[-self.TAIL :]
         self._reply.write(data)
+
+
+class BodyGather:
+    """Gathers a body that does not say how long it is."""
+
+    __slots__ = ("_limit", "_pieces", "_size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the provider. Raises `UpstreamProtocol` over `limits.response_bytes`."""
+        self._size += len(data)
+        if self._size > self._limit:
+            raise too_large()
+        self._pieces.append(data)
+
+    def body(self) -> bytes:
+        """All of it."""
+        return b"".join(self._pieces)

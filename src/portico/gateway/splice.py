@@ -4,24 +4,27 @@ Request: checked and decoded one level deep; `model` and allow-listed keys chang
 byte for byte while a tap counts usage. Nothing here knows which dialect it is.
 """
 
+import asyncio
 from time import monotonic
 
-from portico.dialects.base import Dialect, SpliceRequest
+from portico.dialects.base import Dialect, SpliceRequest, Tap
 from portico.errors import (
     PorticoError,
     UpstreamAuth,
     UpstreamFault,
     UpstreamProtocol,
     UpstreamTruncated,
+    forget_frames,
 )
 from portico.gateway.answers import error_headers, request_id_header
 from portico.gateway.call import Call
-from portico.gateway.relay import BodyRelay, StreamRelay, too_large
+from portico.gateway.relay import BodyGather, BodyRelay, StreamRelay, too_large
 from portico.gateway.snapshot import Target
 from portico.http.client import HttpClient
 from portico.http.messages import Reply, Request
 from portico.http.upstream import UpstreamConnection
 from portico.wire.headers import forward_request, forward_response
+from portico.wire.json import is_json
 
 
 async def splice(
@@ -69,7 +72,7 @@ async def splice(
             await _relay_stream(client, call, reply, dialect, connection, ask)
         elif connection.complete:
             outcome.upstream_finished = connection.last_read
-            _send_whole(call, reply, dialect, connection)
+            _send_whole(call, reply, dialect, connection, connection.take())
         else:
             await _relay_large(call, reply, dialect, connection)
     finally:
@@ -102,12 +105,13 @@ def _answer_headers(call: Call, dialect: Dialect, connection: UpstreamConnection
     )
 
 
-def _send_whole(call: Call, reply: Reply, dialect: Dialect, connection: UpstreamConnection) -> None:
+def _send_whole(
+    call: Call, reply: Reply, dialect: Dialect, connection: UpstreamConnection, body: bytes
+) -> None:
     """Answer with a body that is here already; read what the record needs after sending it."""
     outcome = call.outcome
     headers = _answer_headers(call, dialect, connection)
-    body = connection.take()
-    if connection.close_delimited and not body.rstrip().endswith(b"}"):
+    if connection.close_delimited and not is_json(body):  # only its grammar tells an end from a cut
         raise UpstreamTruncated("The provider's answer ended before it was whole.")
     outcome.first_byte = monotonic()
     outcome.status = 200
@@ -125,6 +129,11 @@ async def _relay_large(
     headers = _answer_headers(call, dialect, connection)
     length = connection.headers.get(b"content-length")
     most = call.snapshot.limits.response_bytes
+    if connection.close_delimited:
+        whole = BodyGather(most)
+        await connection.relay(whole.feed)
+        _send_whole(call, reply, dialect, connection, whole.body())
+        return
     if length is not None and int(length) > most:
         raise too_large()
     relay = BodyRelay(reply, most)
@@ -134,8 +143,6 @@ async def _relay_large(
     reply.attach(connection)
     try:
         await connection.relay(relay.feed)
-        if connection.close_delimited and not relay.tail.rstrip().endswith(b"}"):
-            raise UpstreamTruncated("The provider's answer ended before it was whole.")
     except UpstreamFault:
         outcome.verdict = "truncated"
         reply.abort()
@@ -182,10 +189,13 @@ async def _relay_stream(
             outcome.error_code = fault.code
             outcome.error_debug = fault.debug
         relay.cut(fault)
+        forget_frames(fault)
     except BaseException:
         # Cancelled: the client left, or this worker is going down and the client is to be told.
         call.relay = relay
         call.finished = tap.finished
+        if tap.finished and tap.usage is None and not tap.failed:
+            await _last_words(connection, tap)
         raise
     finally:
         members.discard(relay)
@@ -194,6 +204,15 @@ async def _relay_stream(
         if tap.failed:  # the provider said so itself, inside a 200
             outcome.verdict = "upstream_error"
             outcome.error_code = "upstream_error"
+
+
+async def _last_words(connection: UpstreamConnection, tap: Tap) -> None:
+    """Generation is over but its usage has not come yet: a client that leaves right after the
+    finish reason does not get its tokens for nothing. Waits a second at most."""
+    for _ in range(20):
+        if tap.usage is not None or connection.complete or not connection.usable:
+            return
+        await asyncio.sleep(0.05)
 
 
 def _relay_error(

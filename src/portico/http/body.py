@@ -30,7 +30,8 @@ def decoded(coding: bytes, body: bytes, limits: Limits) -> bytes:
         raise BadRequest("The request body is not valid gzip.", code="bad_gzip") from None
     if len(plain) > allowed:
         raise TooLarge(
-            f"The request body inflates to more than {allowed} bytes.", limit="bodyBytes"
+            f"The request body inflates to more than {allowed} bytes.",
+            limit="bodyBytes" if allowed == limits.body_bytes else "gzipRatio",
         )
     if not inflater.eof or inflater.unused_data:
         raise BadRequest("The request body is not one whole gzip member.", code="bad_gzip")

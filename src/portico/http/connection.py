@@ -32,6 +32,7 @@ from portico.http.reply import SocketReply
 from portico.http.strict import (
     has_body,
     head_fault,
+    parser_reason,
     repeated,
     split_target,
     trailer_fault,
@@ -51,8 +52,6 @@ LINGER_SECONDS = 2.0
 """How long unread request bytes are discarded after an early answer, so that a RST does not
 destroy the answer before the client has read it."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-CHUNK_OVERHEAD = 64 * 1024
-"""How many bytes of chunk framing, extensions and trailers may come without a byte of body."""
 MAX_PROBE_GAP = 1.0
 MANY_PIECES = 1024
 """Body pieces beyond this many are joined: two-byte chunks would cost thirty times their size."""
@@ -111,7 +110,7 @@ class Connection(asyncio.Protocol):
         self._app = server.app
         self._loop = loop
         self._scheme = scheme
-        self._parser = HttpRequestParser(self)
+        self._parser: Any = HttpRequestParser(self)
         self._transport: Any = None
         self._peer = ""
         self._memory: dict[Any, Any] = {}
@@ -156,16 +155,18 @@ class Connection(asyncio.Protocol):
         server.events.connections_opened()
         self.deadline = monotonic() + server.deadlines.header
         open_now, most = len(server.connections), server.limits.connections
-        if open_now > most + most // 10:
-            self._transport.abort()  # a flood is not worth an answer each
-        elif open_now > most:
+        if open_now > most:
             server.events.limit_hit("connections")
-            self._refuse(None, Overloaded("Too many open connections."))
+            if open_now > most + most // 10:
+                self._transport.abort()  # a flood is not worth an answer each
+            else:
+                self._refuse(None, Overloaded("Too many open connections."))
 
     def connection_lost(self, exc: Exception | None) -> None:
         server = self.server
         server.sweeper.members.discard(self)
         server.events.connections_closed()
+        self._parser = None  # it holds us
         self._phase = LINGER
         self._drop_body()
         while self._queue:
@@ -211,7 +212,7 @@ class Connection(asyncio.Protocol):
             return
         except HttpParserError as error:
             self.server.events.http_rejected("malformed")
-            fault = BadRequest(f"Malformed HTTP: {_reason(error)}.", code="bad_http")
+            fault = BadRequest(f"Malformed HTTP: {parser_reason(error)}.", code="bad_http")
             self._refuse(self._request, fault)
             return
         phase = self._phase
@@ -518,8 +519,9 @@ class Connection(asyncio.Protocol):
         if size != self._size_seen:
             self._size_seen = size
             self._raw_seen = raw
-        if raw > CHUNK_OVERHEAD + 8 * size or raw - self._raw_seen > CHUNK_OVERHEAD:
-            self.server.events.http_rejected("chunkOverhead")
+        most = self.server.limits.chunk_overhead_bytes
+        if raw > most + 8 * size or raw - self._raw_seen > most:
+            self.server.events.limit_hit("chunkOverheadBytes")
             fault = BadRequest("Chunk framing outweighs the body.", code="bad_http")
             self._refuse(self._request, fault)
             return
@@ -531,12 +533,11 @@ class Connection(asyncio.Protocol):
     def _body_late(self, now: float) -> None:
         server = self.server
         elapsed = now - self._body_started
-        if elapsed < server.deadlines.body and (
-            self._body_size >= elapsed * server.limits.body_min_rate
-        ):
+        in_time = elapsed < server.deadlines.body
+        if in_time and self._body_size >= elapsed * server.limits.body_min_rate:
             self.deadline = min(self._body_started + server.deadlines.body, now + 1.0)
             return
-        server.events.limit_hit("body")
+        server.events.limit_hit("bodyMinRate" if in_time else "body")
         self._refuse(self._request, RequestTimeout("The request body did not arrive in time."))
 
     def _interim(self, expected: bytes) -> None:
@@ -597,8 +598,3 @@ class Connection(asyncio.Protocol):
 
 def _body_too_large(limit: int) -> str:
     return f"The request body is larger than the limit of {limit} bytes."
-
-
-def _reason(error: HttpParserError) -> str:
-    """llhttp's own words: constant strings that never quote the request."""
-    return str(error.args[0]) if error.args else "unreadable"

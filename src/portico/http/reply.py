@@ -131,6 +131,9 @@ class SocketReply(Struct, eq=False):
         if connection is None:
             return
         self.keep_alive = False
+        if self.started and self.version_10 and self._remaining < 0:
+            # A body that ends where the connection does: only a reset shows that it did not.
+            connection.kill()
         self._release(connection)
 
     def attach(self, source: Source | None) -> None:

@@ -10,6 +10,7 @@ application turns into its dialect's error frame.
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from email.utils import formatdate
 from pathlib import Path
@@ -200,7 +201,12 @@ def server_tls(cert: str, key: str) -> ssl.SSLContext:
 
 
 def _remove_stale_socket(path: str) -> None:
-    """A socket file that a dead process left behind would make bind fail."""
+    """A socket file that a dead process left behind would make bind fail; a live one is kept."""
     file = Path(path)
-    if file.is_socket():
-        file.unlink()
+    if not file.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            file.unlink()

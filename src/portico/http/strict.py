@@ -10,6 +10,8 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from httptools import HttpParserError
+
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 REMEMBERED = 256
 """Targets up to this length are split once and remembered."""
@@ -103,3 +105,8 @@ def without_upgrade(method: bytes, url: bytes, version: str, headers: dict[bytes
     lines = [b"%b: %b" % field for field in headers.items() if field[0] != b"upgrade"]
     first = b"%b %b HTTP/%b" % (method, url, version.encode("ascii"))
     return b"\r\n".join((first, *lines, b"", b""))
+
+
+def parser_reason(error: HttpParserError) -> str:
+    """llhttp's own words: constant strings that never quote the request."""
+    return str(error.args[0]) if error.args else "unreadable"

@@ -56,6 +56,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_paused",
         "_pool",
         "_reusable",
+        "_stray",
         "_total_deadline",
         "_transport",
         "_waiter",
@@ -75,7 +76,7 @@ class UpstreamConnection(asyncio.Protocol):
     def __init__(self, pool: "Pool", loop: asyncio.AbstractEventLoop) -> None:
         self._pool = pool
         self._loop = loop
-        self._parser = HttpResponseParser(self)
+        self._parser: Any = HttpResponseParser(self)
         self._transport: Any = None
         self._waiter: asyncio.Future[None] | None = None
         self._consumer: Callable[[bytes], None] | None = None
@@ -87,6 +88,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._head_done = False
         self.close_delimited = False
         self._reusable = False
+        self._stray = False
         self._hold = 0
         self._head_bytes = 0
         self._feed_size = 0
@@ -189,12 +191,14 @@ class UpstreamConnection(asyncio.Protocol):
         """Give the connection back: kept if its answer ended well, closed otherwise."""
         self._consumer = None
         self._waiter = None
+        self._fault = None  # its traceback holds the frames of the exchange, request body and all
         self._busy = False
         if self._closed:
             return
         if (
             self.complete
             and self._reusable
+            and not self._stray
             and not self._chunks  # an answer nobody read must not begin the next one
             and not self._transport.get_write_buffer_size()
         ):
@@ -218,6 +222,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True
         self._pool.closed(self)
+        self._parser = None  # it holds us
         if self._busy and not self.complete:
             if self.close_delimited and exc is None:
                 self.complete = True
@@ -238,8 +243,6 @@ class UpstreamConnection(asyncio.Protocol):
             return
         self._feed_size = len(data)
         self.last_read = now = monotonic()
-        if self.first_byte_at == 0.0:
-            self.first_byte_at = now
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade, HttpParserCallbackError) as error:
@@ -247,6 +250,11 @@ class UpstreamConnection(asyncio.Protocol):
                 self._break(error)
                 return
             self._reusable = False
+        if self.first_byte_at == 0.0:
+            if not self._head_done:  # interim answers (1xx) do not stop the clock
+                self._head_incomplete()
+                return
+            self.first_byte_at = now
         deadline = now + self._idle_seconds
         self.deadline = deadline if deadline < self._total_deadline else self._total_deadline
         consumer = self._consumer
@@ -255,8 +263,6 @@ class UpstreamConnection(asyncio.Protocol):
                 self._wake()
                 if self.buffered > self._hold and not self.complete:
                     self._pause(HELD)
-            elif not self._head_done:
-                self._head_incomplete()
             return
         if self._chunks:
             try:
@@ -269,6 +275,10 @@ class UpstreamConnection(asyncio.Protocol):
 
     # -- parser callbacks ---------------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self._stray = True  # the head of an answer that nobody asked for
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_done:
             return  # trailers carry nothing we pass on
@@ -277,6 +287,7 @@ class UpstreamConnection(asyncio.Protocol):
         if headers.setdefault(name, value) is not value:
             value = headers[name] = headers[name] + b", " + value
             if len(value) > self._pool.limits.response_head_bytes:
+                self._fault = _head_too_large()
                 raise _StopParsingError
 
     def on_headers_complete(self) -> None:
@@ -290,9 +301,11 @@ class UpstreamConnection(asyncio.Protocol):
             self.headers = {}
             return
         self.status = status
-        if self._feed_size > BIG_READ or self._head_bytes:
+        size, most = self._feed_size, self._pool.limits.response_head_bytes
+        if size > BIG_READ or size > most or self._head_bytes:
             size = sum(len(k) + len(v) + 4 for k, v in headers.items())
-            if size > self._pool.limits.response_head_bytes:
+            if size > most:
+                self._fault = _head_too_large()
                 raise _StopParsingError
         self._head_done = True
         self.close_delimited = (
@@ -390,18 +403,22 @@ class UpstreamConnection(asyncio.Protocol):
             except Exception as failure:
                 self._fail(failure)
                 return
-        self._fail(
-            UpstreamProtocol("The provider's answer is not valid HTTP.", debug=f"llhttp: {error!r}")
+        fault = self._fault or UpstreamProtocol(
+            "The provider's answer is not valid HTTP.", debug=f"llhttp: {error!r}"
         )
+        self._fail(fault)
 
     def _head_incomplete(self) -> None:
         self._head_bytes += self._feed_size
         if self._head_bytes > self._pool.limits.response_head_bytes:
-            self._pool.events.limit_hit("responseHeadBytes")
-            self._fail(UpstreamProtocol("The provider's response head is too large."))
+            self._fail(_head_too_large())
 
     def _for_proxy(self, head: bytes) -> bytes:
         """Absolute form for a plain-HTTP proxy (RFC 9112 section 3.2.2)."""
         method, _, rest = head.partition(b" ")
         line, _, fields = rest.partition(b"\r\n")
         return b"%b %b%b\r\n%b%b" % (method, self.proxy_prefix, line, self.proxy_header, fields)
+
+
+def _head_too_large() -> UpstreamProtocol:
+    return UpstreamProtocol("The provider's response head is too large.", limit="responseHeadBytes")

@@ -1,44 +1,23 @@
 """Keeps credentials out of everything that is written.
 
-Two nets: the values of registered secrets, in every spelling a log may give them, and patterns of
-well-known credentials for those nobody registered (a caller's own key in a model name, a key in a
-URL that a provider echoes).
+Two nets: the values of registered secrets, in every spelling a log may give them, and the shapes
+of credentials (`wire.text.CREDENTIALS`) for those nobody registered: a caller's own key in a model
+name, a key in a URL that a provider echoes.
 """
 
-import re
 from collections.abc import Iterable
 from json import dumps
 from urllib.parse import quote
 
 from portico.config.secret import Secret
-from portico.wire.text import MASK
+from portico.wire.text import MASK, mask
 
 _SHORTEST = 6
 """Shorter values are not replaced: they would punch holes into ordinary words."""
 
 _MAX_SECRETS = 10_000
 
-_PATTERNS = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        # OpenAI, Anthropic, OpenRouter, DeepSeek, Stripe-like gateways, 2026-11
-        (r"(?<![A-Za-z0-9])(?:sk|pk|rk)-[A-Za-z0-9_\-]{8,}", MASK),
-        # Groq, xAI, Hugging Face, Replicate, Perplexity, NVIDIA, Fireworks, Cerebras, 2026-11
-        (r"(?<![A-Za-z0-9])(?:gsk|xai|hf|r8|pplx|nvapi|fw|csk)[_-][A-Za-z0-9_\-]{16,}", MASK),
-        # Google: https://cloud.google.com/docs/authentication/api-keys, 2026-11
-        (r"AIza[A-Za-z0-9_\-]{20,}", MASK),
-        # RFC 6750 section 2.1 (Bearer) and RFC 7617 (Basic)
-        (r"(?i)\b(bearer|basic)(\s+|%20)[a-z0-9\-._~+/]{6,}=*", rf"\1\2{MASK}"),
-        # x-api-key (Anthropic), api-key (Azure), x-goog-api-key (Gemini), api_key=, 2026-11
-        (
-            r"(?i)\b(api[-_]?key)([\"'\\]*\s*[:=,]\s*b?[\"'\\]*)[^\s\"'\\,;&)\]}]{4,}",
-            rf"\1\2{MASK}",
-        ),
-        # a key in a query string
-        (r"(?i)([?&](?:key|token|access_token|sig|signature)=)[^&\s\"'\\]{4,}", rf"\1{MASK}"),
-    )
-)
-_TELLTALES = ("sk-", "AIza", " ", "%", "=", ":", ",")
+_TELLTALES = ("sk-", "AIza", "AKIA", "ya29.", "eyJ", " ", "%", "=", ":", ",")
 
 
 class Redactor:
@@ -69,13 +48,11 @@ class Redactor:
         self.generation += 1
 
     def text(self, text: str) -> str:
-        """`text` without credentials. About 20 us per kilobyte: not for the hot path."""
+        """`text` without credentials. Tens of microseconds per kilobyte: not for the hot path."""
         for value in self._values:
             if value in text:
                 text = text.replace(value, MASK)
-        for pattern, replacement in _PATTERNS:
-            text = pattern.sub(replacement, text)
-        return text
+        return mask(text)
 
     def suspicious(self, ids: str) -> bool:
         """Whether machine-made ids deserve `text`. Cheap, and never false for a registered secret

@@ -11,7 +11,6 @@ from typing import Final, Literal
 from msgspec import Struct
 
 GENAI_METRICS: Final = "https://github.com/open-telemetry/semantic-conventions/blob/v1.41.0/docs/gen-ai/gen-ai-metrics.md"
-ERROR_ATTRIBUTES: Final = "https://github.com/open-telemetry/semantic-conventions/blob/v1.41.0/docs/registry/attributes/error.md"
 PROCESS_METRICS: Final = (
     "https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics"
 )
@@ -23,7 +22,7 @@ OPERATION_DURATION: Final = "gen_ai_client_operation_duration_seconds"
 TIME_TO_FIRST_CHUNK: Final = "gen_ai_client_operation_time_to_first_chunk_seconds"
 SERVER_TTFT: Final = "gen_ai_server_time_to_first_token_seconds"
 
-# --- GenAI attributes, as Prometheus labels (GENAI_METRICS, ERROR_ATTRIBUTES) ---------------------
+# --- GenAI attributes, as Prometheus labels (GENAI_METRICS) ---------------------------------------
 OPERATION_NAME: Final = "gen_ai_operation_name"
 PROVIDER_NAME: Final = "gen_ai_provider_name"
 REQUEST_MODEL: Final = "gen_ai_request_model"
@@ -32,7 +31,8 @@ USAGE_KIND: Final = "gen_ai_token_type"
 ERROR_TYPE: Final = "error_type"
 
 ERROR_OTHER: Final = "_OTHER"
-"""`error.type` when nothing bounded is known (ERROR_ATTRIBUTES)."""
+"""`error.type` when nothing bounded is known.
+https://github.com/open-telemetry/semantic-conventions/blob/v1.41.0/docs/registry/attributes/error.md"""
 
 MODEL_OTHER: Final = "other"
 """Stands for every model name, reason or limit beyond the bound on distinct values."""

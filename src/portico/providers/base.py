@@ -16,7 +16,6 @@ class Provider(Struct, frozen=True, kw_only=True):
     `docs` backs url and auth facts."""
 
     kind: str
-    label: str
     semconv: str
     base_url: str
     auth: Auth

@@ -15,7 +15,6 @@ def _compatible(
     """A row for a server that speaks OpenAI's formats with bearer keys."""
     return Provider(
         kind=kind,
-        label=kind,
         semconv=semconv or kind,
         base_url=base_url,
         auth="bearer",
@@ -27,7 +26,6 @@ def _compatible(
 _ROWS = (
     Provider(
         kind="openAI",
-        label="openai",
         semconv="openai",
         base_url="https://api.openai.com/v1",
         auth="bearer",
@@ -36,7 +34,6 @@ _ROWS = (
     ),
     Provider(
         kind="anthropic",
-        label="anthropic",
         semconv="anthropic",
         base_url="https://api.anthropic.com",
         auth="x-api-key",
@@ -47,7 +44,6 @@ _ROWS = (
     ),
     Provider(
         kind="gemini",
-        label="gemini",
         semconv="gcp.gemini",
         base_url="https://generativelanguage.googleapis.com",
         auth="bearer",
@@ -131,7 +127,6 @@ PROVIDERS: dict[str, Provider] = {row.kind: row for row in _ROWS}
 
 CUSTOM = Provider(
     kind="custom",
-    label="custom",
     semconv="",
     base_url="",
     auth="bearer",

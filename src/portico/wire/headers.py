@@ -6,26 +6,21 @@ provider.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from portico.errors import BadRequest
 
-HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
+# Which headers the APIs and their SDKs give a meaning to. All links: 2026-11-21.
 
+# https://www.w3.org/TR/trace-context/
 _TRACE = frozenset({b"traceparent", b"tracestate"})
+# https://platform.openai.com/docs/api-reference/debugging-requests (x-client-request-id)
+# https://github.com/openai/openai-python/blob/main/src/openai/_base_client.py (idempotency-key)
+# https://github.com/openai/openai-python/tree/main/src/openai/resources/beta (openai-beta)
 OPENAI_REQUEST = _TRACE | {b"idempotency-key", b"openai-beta", b"x-client-request-id"}
+# https://platform.claude.com/docs/en/api/versioning (anthropic-version)
+# https://platform.claude.com/docs/en/api/beta-headers (anthropic-beta)
+# https://github.com/anthropics/anthropic-sdk-python (_base_client.py, the others)
 ANTHROPIC_REQUEST = _TRACE | {
     b"anthropic-beta",
     b"anthropic-version",
@@ -33,6 +28,9 @@ ANTHROPIC_REQUEST = _TRACE | {
     b"x-client-request-id",
 }
 
+# https://platform.openai.com/docs/api-reference/debugging-requests (openai-*, x-ratelimit-*)
+# https://github.com/openai/openai-python/blob/main/src/openai/_base_client.py (retry-after-ms,
+# x-should-retry: both SDKs obey them); RFC 9110 section 10.2.3 (retry-after)
 RESPONSE = frozenset(
     {
         b"openai-model",
@@ -43,8 +41,10 @@ RESPONSE = frozenset(
         b"x-should-retry",
     }
 )
+# https://platform.claude.com/docs/en/api/rate-limits#response-headers
 RESPONSE_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
 UPSTREAM_REQUEST_ID = b"x-portico-upstream-request-id"
+# `x-request-id` at OpenAI, `request-id` at https://platform.claude.com/docs/en/api/errors#request-id
 _REQUEST_IDS = (b"x-request-id", b"request-id")
 
 _HARMLESS = (b"keep-alive", b"close")  # what `Connection` nearly always says
@@ -66,16 +66,6 @@ _NEVER = frozenset(
     }
 )
 """What nearly every answer has and never crosses."""
-
-
-def block(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """`name: value CRLF` for each pair. ValueError for what would break it."""
-    lines = []
-    for name, value in pairs:
-        if not is_token(name) or has_control(value):
-            raise ValueError("invalid header field")
-        lines.append(b"%b: %b\r\n" % (name, value))
-    return b"".join(lines)
 
 
 def named_in_connection(value: bytes) -> frozenset[bytes]:

@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from portico.errors import BadRequest
 
+_decode_raw = msgspec.json.Decoder(Raw).decode
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 encode = msgspec.json.Encoder().encode
@@ -73,6 +74,7 @@ def shallow(
         raise BadRequest(
             f"The request body has {len(fields)} members. The limit is {max_members}.",
             code="too_many_members",
+            limit="jsonItems",
         )
     if len(body) > max_key:
         for name in fields:
@@ -111,6 +113,15 @@ def untouched(body: bytes, fields: Mapping[str, Raw]) -> bytes:
     if len(out) == len(body) or _is_unique(body, fields):
         return body
     return out
+
+
+def is_json(data: bytes) -> bool:
+    """Whether `data` is one whole JSON value. Checks the grammar only, without building it."""
+    try:
+        _decode_raw(data)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def check_utf8(body: bytes) -> None:
@@ -175,7 +186,9 @@ def _checked_structure(body: bytes, max_values: int) -> bytes:
         if marks.count(b",") <= max_values:
             return marks
     raise BadRequest(
-        f"The request body holds more than {max_values} values.", code="too_many_values"
+        f"The request body holds more than {max_values} values.",
+        code="too_many_values",
+        limit="jsonValues",
     )
 
 

@@ -11,8 +11,10 @@ from msgspec import Struct
 from portico.errors import UpstreamProtocol
 
 KEEP_ALIVE = b": keep-alive\n\n"
-DONE = b"data: [DONE]\n\n"
 BOM = b"\xef\xbb\xbf"
+
+SHORTEST_DATA = len(b"data:{}\n\n") - 2
+"""No shorter frame can carry data; blank lines and bare comments come in any number."""
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _FRAME = re.compile(rb"(?:[^\r\n]+(?>\r\n|\n|\r))*+(?>\r\n|\n|\r)")
@@ -91,7 +93,10 @@ class Event(Struct, frozen=True):
 
 
 class Decoder:
-    """The full decoder of the standard: fields, last event id, retry, comments, byte order mark."""
+    """The full decoder of the standard: fields, last event id, retry, comments, byte order mark.
+
+    For the translate lane, which reads every event; the splice lane needs `Frames` only.
+    """
 
     __slots__ = ("_frames", "_id", "_started")
 
@@ -197,11 +202,6 @@ def encode_event(event: str | None, data: bytes) -> bytes:
     if "\n" in event or "\r" in event:
         raise ValueError("an event name must be one line")
     return b"event: %b\ndata: %b\n\n" % (event.encode(), data)
-
-
-def comment(text: str) -> bytes:
-    """A comment, which clients ignore. Line ends in `text` become spaces."""
-    return b": %b\n\n" % _LINE_END.sub(b" ", text.encode())
 
 
 def _last_end(buffer: bytes | bytearray, start: int) -> int:

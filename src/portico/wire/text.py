@@ -2,20 +2,139 @@
 
 import re
 
+from msgspec import Struct
+
 MASK = "[redacted]"
 
-# Shapes of credentials, each with where the shape is documented. Linear patterns only.
-_SECRETS = re.compile(
-    r"\b(?:sk|pk|rk)-[A-Za-z0-9_*.\-]{6,}"  # OpenAI, Anthropic, OpenRouter, DeepSeek
-    r"|\b(?:gsk|xai|hf|r8|pplx|nvapi|fw|csk|ghp|gho)[_-][A-Za-z0-9_*\-]{8,}"  # other providers
-    r"|\bAIza[A-Za-z0-9_*\-]{8,}"  # Google API keys
-    r"|\bya29\.[A-Za-z0-9_*.\-]{8,}"  # Google OAuth tokens
-    r"|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"  # AWS access key ids
-    r"|\beyJ[A-Za-z0-9_\-]{8,}(?:\.[A-Za-z0-9_\-]+){0,2}"  # JSON web tokens
+
+class Shape(Struct, frozen=True):
+    """One shape of a credential: what is masked, and where the shape is documented.
+
+    The first group of `pattern`, if it has one, stays in front of the mask. Patterns are linear.
+    `telltale` is in the lower-case text wherever the pattern matches; looking for it first is what
+    makes a long table cheap.
+    """
+
+    telltale: str
+    pattern: str
+    link: str
+
+
+_START = r"(?<![A-Za-z0-9])"
+_VALUE = r"[^\s\"'\\,;&()\[\]{}<>]"
+
+# after an authentication scheme; not the words "bearer token" in a sentence
+_AFTER_SCHEME = (
+    r"(?!(?:tokens?|auth(?:entication|orization)?)\b(?![-.~+/=]\w))[a-z0-9\-._~+/*]{6,}=*"
 )
-_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+(?!token|auth)[a-z0-9._~+/*=\-]{6,}")
-_QUERY_KEY = re.compile(
-    r"(?i)([?&](?:key|api[_-]?key|token|access_token|sig|signature)=)[^\s&\"']+"
+
+# In this order: a whole value goes before the rows that know only where values stand.
+# All links: 2026-11-21.
+CREDENTIALS = (
+    # OpenAI; the same prefix at Anthropic, OpenRouter, DeepSeek. `*` and `.`: as errors echo them
+    Shape(
+        "k-",
+        _START + r"(?:sk|pk|rk)-[A-Za-z0-9_*.\-]{5,}[A-Za-z0-9_*\-]",
+        "https://platform.openai.com/docs/api-reference/authentication",
+    ),
+    Shape(
+        "gsk", _START + r"gsk[_-][A-Za-z0-9_*\-]{8,}", "https://console.groq.com/docs/quickstart"
+    ),
+    Shape("xai", _START + r"xai[_-][A-Za-z0-9_*\-]{8,}", "https://docs.x.ai/docs/tutorial"),
+    Shape(
+        "hf",
+        _START + r"hf[_-][A-Za-z0-9_*\-]{8,}",
+        "https://huggingface.co/docs/hub/security-tokens",
+    ),
+    Shape(
+        "r8",
+        _START + r"r8[_-][A-Za-z0-9_*\-]{8,}",
+        "https://replicate.com/docs/topics/security/api-tokens",
+    ),
+    Shape(
+        "pplx",
+        _START + r"pplx[_-][A-Za-z0-9_*\-]{8,}",
+        "https://docs.perplexity.ai/guides/chat-completions-guide",
+    ),
+    Shape(
+        "nvapi",
+        _START + r"nvapi[_-][A-Za-z0-9_*\-]{8,}",
+        "https://docs.api.nvidia.com/nim/reference/llm-apis",
+    ),
+    Shape(
+        "fw",
+        _START + r"fw[_-][A-Za-z0-9_*\-]{8,}",
+        "https://docs.fireworks.ai/tools-sdks/openai-compatibility",
+    ),
+    Shape(
+        "csk",
+        _START + r"csk[_-][A-Za-z0-9_*\-]{8,}",
+        "https://inference-docs.cerebras.ai/resources/openai",
+    ),
+    Shape(
+        "gh",
+        _START + r"(?:gh[opusr]|github_pat)[_-][A-Za-z0-9_*\-]{8,}",
+        "https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/"
+        "about-authentication-to-github#githubs-token-formats",
+    ),
+    Shape(
+        "aiza", r"AIza[A-Za-z0-9_*\-]{8,}", "https://cloud.google.com/docs/authentication/api-keys"
+    ),
+    Shape(
+        "ya29.",
+        _START + r"ya29\.[A-Za-z0-9_*.\-]{7,}[A-Za-z0-9_*\-]",
+        "https://developers.google.com/identity/protocols/oauth2",
+    ),
+    Shape(
+        "ia",
+        _START + r"(?:AKIA|ASIA)[A-Z0-9]{12,}",
+        "https://docs.aws.amazon.com/IAM/latest/UserGuide/"
+        "reference_identifiers.html#identifiers-unique-ids",
+    ),
+    # a JSON web token begins with `{"` in base64url
+    Shape(
+        "eyj",
+        _START + r"eyJ[A-Za-z0-9_\-]{8,}(?:\.[A-Za-z0-9_\-]+){0,2}",
+        "https://www.rfc-editor.org/rfc/rfc7519#section-3.1",
+    ),
+    Shape(
+        "bearer",
+        r"(?i)\b(bearer(?:\s+|%20))" + _AFTER_SCHEME,
+        "https://www.rfc-editor.org/rfc/rfc6750#section-2.1",
+    ),
+    Shape(
+        "basic",
+        r"(?i)\b(basic(?:\s+|%20))" + _AFTER_SCHEME,
+        "https://www.rfc-editor.org/rfc/rfc7617#section-2",
+    ),
+    # Anthropic's header; Azure's and Google's `x-goog-api-key` end alike. Also in reprs
+    Shape(
+        "api-key",
+        r"(?i)\b(api-key[\"'\\]*\s*[:=,]\s*b?[\"'\\]*)" + _VALUE + "{4,}",
+        "https://platform.claude.com/docs/en/api/overview",
+    ),
+    # the parameter of the same name in SDKs
+    Shape(
+        "key",
+        r"(?i)\b(api_?key[\"'\\]*\s*[:=]\s*b?[\"'\\]*)" + _VALUE + "{4,}",
+        "https://github.com/openai/openai-python#usage",
+    ),
+    # Google's `?key=`, signatures and tokens of others
+    Shape(
+        "=",
+        r"(?i)([?&](?:key|api[_-]?key|token|access_token|sig|signature)=)" + _VALUE + "+",
+        "https://cloud.google.com/docs/authentication/api-keys-use",
+    ),
+    # user and password in a URL
+    Shape(
+        "://",
+        r"(://)[^\s/@\"'\[]{1,200}(?=@)",
+        "https://www.rfc-editor.org/rfc/rfc3986#section-3.2.1",
+    ),
+)
+_COMPILED = tuple(
+    (telltale, pattern.sub, rf"\1{MASK}" if pattern.groups else MASK)
+    for telltale, pattern in [(shape.telltale, re.compile(shape.pattern)) for shape in CREDENTIALS]
 )
 _URL = re.compile(
     r"(?i)\b([a-z][a-z0-9+.\-]{1,9})://(?:[^\s/@\"']{0,200}@)?([^\s/:?#\"'<>\])]{1,253})"
@@ -35,14 +154,21 @@ _ENTITIES = (("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&
 _LONGEST = 16 * 1024  # what is looked at of any text
 
 
+def mask(text: str) -> str:
+    """`text` without what has the shape of a credential."""
+    lower = text.lower()
+    for telltale, sub, replacement in _COMPILED:
+        if telltale in lower:
+            text = sub(replacement, text)
+    return text
+
+
 def scrub(text: str) -> str:
     """Mask what looks like a credential, user info in URLs, and hosts only the operator knows.
 
     Only the first 16 KiB are kept. Host names with a public form stay: providers link their docs.
     """
-    text = _SECRETS.sub(MASK, text[:_LONGEST])
-    text = _BEARER.sub(rf"\1 {MASK}", text)
-    text = _QUERY_KEY.sub(rf"\1{MASK}", text)
+    text = mask(text[:_LONGEST])
     if "://" in text:
         text = _URL.sub(_public_url, text)
     text = _PRIVATE_ADDRESS.sub("[host]", text)

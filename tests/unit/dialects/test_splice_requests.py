@@ -163,10 +163,10 @@ def test_null_and_unknown_parameters_are_let_through(route: str) -> None:
     ],
 )
 def test_too_many_items_are_refused(route: str, name: str) -> None:
-    limits = Limits(json_items=3)
-    read(route, {**MINIMAL[route], name: [{}] * 3}, limits)
-    message, code, param = refusal(route, {**MINIMAL[route], name: [{}] * 4}, limits)
-    assert "maximum length 3, but got an array with length 4" in message
+    limits = Limits(json_items=5)
+    read(route, {**MINIMAL[route], name: [{}] * 5}, limits)
+    message, code, param = refusal(route, {**MINIMAL[route], name: [{}] * 6}, limits)
+    assert "maximum length 5, but got an array with length 6" in message
     assert (code, param) == ("array_above_max_length", name)
 
 

@@ -22,7 +22,6 @@ def test_a_row_is_complete(row: Provider) -> None:
     assert (url.hostname == "127.0.0.1") == (row.kind in LOCAL)
     assert not row.base_url.endswith("/")
     assert row.docs.startswith("https://")
-    assert row.label == row.label.lower()
     assert row.formats
     assert row.formats.keys() <= DIALECTS.keys()
     assert all(path.startswith("/") for path in (*row.formats.values(), row.models) if path)

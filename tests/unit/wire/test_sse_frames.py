@@ -6,13 +6,11 @@ import pytest
 
 from portico.errors import UpstreamProtocol
 from portico.wire.sse import (
-    DONE,
     KEEP_ALIVE,
     Decoder,
     Event,
     Frames,
     SseFrameTooLong,
-    comment,
     encode_event,
     frame_data,
     frame_event,
@@ -135,12 +133,11 @@ def test_the_decoder_follows_the_standard() -> None:
 
 
 def test_encoding_is_decoding_backwards() -> None:
-    block = encode_event("e", b'{"a":1}') + encode_event(None, b"x") + comment("a\nb") + DONE
-    assert block == b'event: e\ndata: {"a":1}\n\ndata: x\n\n: a b\n\ndata: [DONE]\n\n'
+    block = encode_event("e", b'{"a":1}') + encode_event(None, b"x") + b": a b\n\n"
+    assert block == b'event: e\ndata: {"a":1}\n\ndata: x\n\n: a b\n\n'
     assert Decoder().feed(KEEP_ALIVE + block) == [
         Event("e", b'{"a":1}'),
         Event("message", b"x"),
-        Event("message", b"[DONE]"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the gateway reads in Chat Completions answers that it relays: usage, ids, the end.
+"""What the gateway reads in Chat Completions answers that it relays: usage, the end.
 
 Provider traps, each seen in the vendor's own documents or recordings (2026-11):
 - DeepSeek reports cache hits as `prompt_cache_hit_tokens`,
@@ -19,21 +19,23 @@ from portico.dialects.counts import (
     NULL,
     UNREADABLE,
     Count,
+    Whole,
     inclusive,
     larger,
     last_usage,
     mapping,
     pick,
+    read_whole,
     text,
 )
 from portico.dialects.openai_error import error_object
 from portico.errors import PorticoError
 from portico.model.usage import Usage
 from portico.wire.json import encode
-from portico.wire.sse import encode_event, frame_data, iter_frames
+from portico.wire.sse import SHORTEST_DATA, encode_event, frame_data, iter_frames
 
 _LOOKS = 16
-"""Frames that are decoded in search of the model and id; then we do without."""
+"""Frames that are decoded in search of the model; then we do without."""
 
 
 class _Details(Struct, gc=False):
@@ -58,18 +60,9 @@ class _Groq(Struct, gc=False):
     usage: Raw = NULL
 
 
-class _Answer(Struct, gc=False):
-    """A whole answer as it should be; others are read as a `_Chunk`."""
-
-    id: str | None = None
-    model: str | None = None
-    usage: _Usage | None = None
-
-
 class _Chunk(Struct, gc=False):
     """A chunk or a whole answer. Raw members: nothing a provider sends fails to decode."""
 
-    id: Raw = NULL
     model: Raw = NULL
     choices: Raw = NULL
     usage: Raw = NULL
@@ -83,7 +76,7 @@ class _Choice(Struct, gc=False):
 
 
 _NO_DETAILS = _Details()
-_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_answer = msgspec.json.Decoder(Whole[_Usage]).decode
 _decode = msgspec.json.Decoder(_Chunk).decode
 _decode_groq = msgspec.json.Decoder(_Groq).decode
 _decode_choices = msgspec.json.Decoder(list[_Choice]).decode
@@ -110,23 +103,13 @@ def usage_of(usage: dict[str, Any] | None) -> Usage | None:
 
 
 def read_usage(body: bytes) -> Answer:
-    """Model, usage and id of a whole answer; what cannot be read is empty."""
-    try:
-        answer = _decode_answer(body)
-    except UNREADABLE:
-        return _read_loosely(body)
-    if answer.usage is None:
-        return _read_loosely(body)
-    usage = _disjoint(answer.usage)
-    return Answer((answer.model or "")[:512], usage, (answer.id or "")[:512])
+    """Model and usage of a whole answer; what cannot be read is empty."""
+    return read_whole(body, _decode_answer, _disjoint, _read_loosely)
 
 
 def _read_loosely(body: bytes) -> Answer:
-    try:
-        answer = _decode(body)
-    except UNREADABLE:
-        return Answer()
-    return Answer(text(answer.model), _usage(answer), text(answer.id))
+    answer = _decode(body)
+    return Answer(text(answer.model), _usage(answer))
 
 
 def _disjoint(usage: _Usage) -> Usage | None:
@@ -168,14 +151,12 @@ class Tap:
         "failed",
         "finished",
         "model",
-        "response_id",
         "usage",
     )
 
     def __init__(self, hides_usage: bool = False, choices: int = 1) -> None:
         self.usage: Usage | None = None
         self.model = ""
-        self.response_id = ""
         self.finished = False
         self.failed = False
         self._hides_usage = hides_usage
@@ -188,7 +169,7 @@ class Tap:
         if not self._looks and not _is_marked(frames):
             return frames
         parts = iter_frames(frames)
-        kept = [part for part in parts if self._passes(part)]
+        kept = [part for part in parts if len(part) < SHORTEST_DATA or self._passes(part)]
         return frames if len(kept) == len(parts) else b"".join(kept)
 
     def truncation_frames(self, fault: PorticoError) -> bytes:
@@ -218,7 +199,8 @@ class Tap:
             self.finished = self.failed = True
         choices = _choices(chunk)
         for choice in choices or ():
-            if bytes(choice.finish_reason) != b"null" and len(self._ended) < self._choices:
+            reason = bytes(choice.finish_reason)
+            if reason[:1] == b'"' and reason != b'""' and len(self._ended) < self._choices:
                 self._ended.add(bytes(choice.index)[:20])
                 self.finished |= len(self._ended) >= self._choices
         usage = _usage(chunk)
@@ -228,8 +210,7 @@ class Tap:
 
     def _introduce(self, chunk: _Chunk) -> None:
         self.model = self.model or text(chunk.model)
-        self.response_id = self.response_id or text(chunk.id)
-        self._looks = 0 if self.model and self.response_id else self._looks - 1
+        self._looks = 0 if self.model else self._looks - 1
 
 
 def _is_marked(frames: bytes) -> bool:

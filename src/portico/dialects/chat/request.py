@@ -4,11 +4,12 @@ from msgspec import Raw
 
 from portico.dialects import checks
 from portico.dialects.base import SpliceRequest
-from portico.dialects.chat.wire import decode_head, decode_options
+from portico.dialects.chat.wire import PARAMETERS, decode_head, decode_options
 from portico.limits import Limits
-from portico.wire.json import shallow, splice
+from portico.wire.json import splice
 
-_MOST_CHOICES = 128  # OpenAI's own limit for `n`
+_MOST_CHOICES = 128
+"""The maximum of `n`. https://platform.openai.com/docs/api-reference/chat/create (2026-11-21)"""
 
 
 def read(body: bytes, limits: Limits) -> SpliceRequest:
@@ -17,12 +18,8 @@ def read(body: bytes, limits: Limits) -> SpliceRequest:
     A stream must report its usage. If the client did not ask for that, `include_usage` is set for
     it and `hides_usage` tells the tap to keep the extra chunk.
     """
-    fields = shallow(
-        body,
-        max_depth=limits.json_depth,
-        max_key=limits.json_key_bytes,
-        max_values=limits.json_values,
-    )
+    fields = checks.members(body, limits)
+    checks.check_spelling(fields, PARAMETERS)
     head = checks.decode_head(decode_head, body)
     checks.check_model(head.model)
     checks.check_items("messages", head.messages, limits.json_items, required=True)

@@ -58,5 +58,6 @@ class ChatHead(Struct, gc=False):
     web_search_options: Object | None = None
 
 
+PARAMETERS = frozenset(ChatHead.__struct_fields__)
 decode_head = msgspec.json.Decoder(ChatHead).decode
 decode_options = msgspec.json.Decoder(Object).decode

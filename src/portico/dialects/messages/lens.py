@@ -1,4 +1,4 @@
-"""What the gateway reads in Anthropic Messages answers that it relays: usage, ids, the end.
+"""What the gateway reads in Anthropic Messages answers that it relays: usage, the end.
 
 Anthropic counts cache reads and writes beside `input_tokens`, and thinking inside `output_tokens`.
 `message_start` has provisional counts; those of `message_delta` are cumulative and replace them,
@@ -12,12 +12,23 @@ import msgspec
 from msgspec import Raw, Struct
 
 from portico.dialects.base import Answer
-from portico.dialects.counts import NULL, UNREADABLE, Count, last_usage, mapping, pick, text
+from portico.dialects.counts import (
+    NULL,
+    UNREADABLE,
+    Count,
+    Whole,
+    decode_loose,
+    last_usage,
+    mapping,
+    pick,
+    read_whole,
+    text,
+)
 from portico.dialects.messages.errors import error_object
 from portico.errors import PorticoError
 from portico.model.usage import Usage
 from portico.wire.json import encode
-from portico.wire.sse import encode_event, frame_data, frame_event, iter_frames
+from portico.wire.sse import SHORTEST_DATA, encode_event, frame_data, frame_event, iter_frames
 
 _COUNTS = {
     "input": ("input_tokens",),
@@ -40,31 +51,14 @@ class _Usage(Struct, gc=False):
     output_tokens_details: _Details | None = None
 
 
-class _Answer(Struct, gc=False):
-    """A whole message as it should be; others are read as a `_Message`."""
-
-    id: str | None = None
-    model: str | None = None
-    usage: _Usage | None = None
-
-
-class _Message(Struct, gc=False):
-    """A message. Raw members: nothing a provider sends fails to decode."""
-
-    id: Raw = NULL
-    model: Raw = NULL
-    usage: Raw = NULL
-
-
 class _Event(Struct, gc=False):
     type: Raw = NULL
     message: Raw = NULL
     usage: Raw = NULL
 
 
-_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_answer = msgspec.json.Decoder(Whole[_Usage]).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
-_decode_message = msgspec.json.Decoder(_Message).decode
 _has_type = re.compile(rb'"type"\s*:\s*"(?:message_(?:start|delta|stop)|error)"').search
 _has_event = re.compile(rb"event: ?(?:message_|error)").search
 
@@ -109,32 +103,26 @@ def usage_of(usage: dict[str, Any] | None) -> Usage | None:
 
 
 def read_usage(body: bytes) -> Answer:
-    """Model, usage and id of a whole message; what cannot be read is empty."""
-    try:
-        answer = _decode_answer(body)
-    except UNREADABLE:
-        return _read_loosely(body)
-    usage = answer.usage
-    if usage is None or (usage.input_tokens is None and usage.output_tokens is None):
-        counted = None
-    else:
-        details = usage.output_tokens_details
-        counted = _disjoint(
-            usage.input_tokens or 0,
-            usage.cache_read_input_tokens or 0,
-            usage.cache_creation_input_tokens or 0,
-            usage.output_tokens or 0,
-            (details.thinking_tokens or 0) if details is not None else 0,
-        )
-    return Answer((answer.model or "")[:512], counted, (answer.id or "")[:512])
+    """Model and usage of a whole message; what cannot be read is empty."""
+    return read_whole(body, _decode_answer, _of_typed, _read_loosely)
 
 
 def _read_loosely(body: bytes) -> Answer:
-    try:
-        message = _decode_message(body)
-    except UNREADABLE:
-        return Answer()
-    return Answer(text(message.model), usage_of(mapping(message.usage)), text(message.id))
+    message = decode_loose(body)
+    return Answer(text(message.model), usage_of(mapping(message.usage)))
+
+
+def _of_typed(usage: _Usage) -> Usage | None:
+    if usage.input_tokens is None and usage.output_tokens is None:
+        return None
+    details = usage.output_tokens_details
+    return _disjoint(
+        usage.input_tokens or 0,
+        usage.cache_read_input_tokens or 0,
+        usage.cache_creation_input_tokens or 0,
+        usage.output_tokens or 0,
+        (details.thinking_tokens or 0) if details is not None else 0,
+    )
 
 
 def _disjoint(into: int, read: int, write: int, out: int, thinking: int) -> Usage:
@@ -156,12 +144,11 @@ def usage_from_tail(tail: bytes) -> Usage | None:
 class Tap:
     """Reads a Messages stream in passing (see `dialects.base.Tap`)."""
 
-    __slots__ = ("_counts", "failed", "finished", "model", "response_id", "usage")
+    __slots__ = ("_counts", "failed", "finished", "model", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
         self.model = ""
-        self.response_id = ""
         self.finished = False
         self.failed = False
         self._counts = Counts()
@@ -171,7 +158,7 @@ class Tap:
         if _is_marked(frames):
             parts = iter_frames(frames)
             for frame in parts:
-                if len(parts) == 1 or _is_marked(frame):
+                if len(frame) >= SHORTEST_DATA and (len(parts) == 1 or _is_marked(frame)):
                     self._read(frame)
         return frames
 
@@ -198,10 +185,9 @@ class Tap:
 
     def _start(self, raw: Raw) -> None:
         try:
-            message = _decode_message(raw)
+            message = decode_loose(raw)
         except UNREADABLE:
             return
-        self.response_id = self.response_id or text(message.id)
         self.model = self.model or text(message.model)
         self._count(message.usage)
 

@@ -2,19 +2,14 @@
 
 from portico.dialects import checks
 from portico.dialects.base import SpliceRequest
-from portico.dialects.messages.wire import decode_head
+from portico.dialects.messages.wire import PARAMETERS, decode_head
 from portico.limits import Limits
-from portico.wire.json import shallow
 
 
 def read(body: bytes, limits: Limits) -> SpliceRequest:
     """Check a body and say how it is forwarded. Raises `BadRequest`."""
-    fields = shallow(
-        body,
-        max_depth=limits.json_depth,
-        max_key=limits.json_key_bytes,
-        max_values=limits.json_values,
-    )
+    fields = checks.members(body, limits)
+    checks.check_spelling(fields, PARAMETERS)
     head = checks.decode_head(decode_head, body)
     checks.check_model(head.model)
     checks.check_items("messages", head.messages, limits.json_items, required=True)

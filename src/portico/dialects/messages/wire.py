@@ -35,4 +35,5 @@ class MessagesHead(Struct, gc=False):
     top_p: float | None = None
 
 
+PARAMETERS = frozenset(MessagesHead.__struct_fields__)
 decode_head = msgspec.json.Decoder(MessagesHead).decode

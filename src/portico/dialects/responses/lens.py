@@ -1,4 +1,4 @@
-"""What the gateway reads in Responses answers that it relays: usage, ids, sequence, the end."""
+"""What the gateway reads in Responses answers that it relays: usage, sequence, the end."""
 
 import re
 from typing import Any
@@ -11,12 +11,15 @@ from portico.dialects.counts import (
     NULL,
     UNREADABLE,
     Count,
+    Whole,
     count,
+    decode_loose,
     inclusive,
     larger,
     last_usage,
     mapping,
     pick,
+    read_whole,
     text,
 )
 from portico.dialects.openai_error import error_object
@@ -24,7 +27,7 @@ from portico.dialects.responses.wire import REQUIRED
 from portico.errors import PorticoError
 from portico.model.usage import Usage
 from portico.wire.json import encode
-from portico.wire.sse import encode_event, frame_data, frame_event, iter_frames
+from portico.wire.sse import SHORTEST_DATA, encode_event, frame_data, frame_event, iter_frames
 
 _TERMINAL = frozenset({"response.completed", "response.failed", "response.incomplete"})
 
@@ -45,22 +48,6 @@ class _Usage(Struct, gc=False):
     output_tokens_details: _Details | None = None
 
 
-class _Answer(Struct, gc=False):
-    """A whole response as it should be; others are read as a `_Response`."""
-
-    id: str | None = None
-    model: str | None = None
-    usage: _Usage | None = None
-
-
-class _Response(Struct, gc=False):
-    """A response object. Raw members: nothing a provider sends fails to decode."""
-
-    id: Raw = NULL
-    model: Raw = NULL
-    usage: Raw = NULL
-
-
 class _Event(Struct, gc=False):
     type: Raw = NULL
     sequence_number: Raw = NULL
@@ -68,9 +55,8 @@ class _Event(Struct, gc=False):
 
 
 _NO_DETAILS = _Details()
-_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_answer = msgspec.json.Decoder(Whole[_Usage]).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
-_decode_response = msgspec.json.Decoder(_Response).decode
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _has_type = re.compile(
     rb'"type"\s*:\s*"(?:response\.(?:created|completed|failed|incomplete)|error)"'
@@ -94,21 +80,13 @@ def usage_of(usage: dict[str, Any] | None) -> Usage | None:
 
 
 def read_usage(body: bytes) -> Answer:
-    """Model, usage and id of a whole response; what cannot be read is empty."""
-    try:
-        answer = _decode_answer(body)
-    except UNREADABLE:
-        return _read_loosely(body)
-    usage = None if answer.usage is None else _disjoint(answer.usage)
-    return Answer((answer.model or "")[:512], usage, (answer.id or "")[:512])
+    """Model and usage of a whole response; what cannot be read is empty."""
+    return read_whole(body, _decode_answer, _disjoint, _read_loosely)
 
 
 def _read_loosely(body: bytes) -> Answer:
-    try:
-        response = _decode_response(body)
-    except UNREADABLE:
-        return Answer()
-    return Answer(text(response.model), usage_of(mapping(response.usage)), text(response.id))
+    response = decode_loose(body)
+    return Answer(text(response.model), usage_of(mapping(response.usage)))
 
 
 def _disjoint(usage: _Usage) -> Usage | None:
@@ -135,12 +113,11 @@ class Tap:
     the last frames relayed, in which the sequence number is looked up if it is needed.
     """
 
-    __slots__ = ("_created", "_last", "failed", "finished", "model", "response_id", "usage")
+    __slots__ = ("_created", "_last", "failed", "finished", "model", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
         self.model = ""
-        self.response_id = ""
         self.finished = False
         self.failed = False
         self._created = b""
@@ -167,7 +144,7 @@ class Tap:
         if _is_marked(frames):
             parts = iter_frames(frames)
             for frame in parts:
-                if len(parts) == 1 or _is_marked(frame):
+                if len(frame) >= SHORTEST_DATA and (len(parts) == 1 or _is_marked(frame)):
                     self._read(frame)
         return frames
 
@@ -220,12 +197,11 @@ class Tap:
             self._created = data
 
     def _note(self, raw: Raw) -> bool:
-        """Take id, model and usage from a response object; False if it is none."""
+        """Take model and usage from a response object; False if it is none."""
         try:
-            response = _decode_response(raw)
+            response = decode_loose(raw)
         except UNREADABLE:
             return False
-        self.response_id = self.response_id or text(response.id)
         self.model = text(response.model) or self.model
         self.usage = larger(self.usage, usage_of(mapping(response.usage)))
         return True

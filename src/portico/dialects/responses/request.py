@@ -2,9 +2,8 @@
 
 from portico.dialects import checks
 from portico.dialects.base import SpliceRequest
-from portico.dialects.responses.wire import decode_head
+from portico.dialects.responses.wire import PARAMETERS, decode_head
 from portico.limits import Limits
-from portico.wire.json import shallow
 
 
 def read(body: bytes, limits: Limits) -> SpliceRequest:
@@ -12,12 +11,8 @@ def read(body: bytes, limits: Limits) -> SpliceRequest:
 
     `input` may be missing when a prompt, a conversation or an earlier response stands in for it.
     """
-    fields = shallow(
-        body,
-        max_depth=limits.json_depth,
-        max_key=limits.json_key_bytes,
-        max_values=limits.json_values,
-    )
+    fields = checks.members(body, limits)
+    checks.check_spelling(fields, PARAMETERS)
     head = checks.decode_head(decode_head, body)
     checks.check_model(head.model)
     if head.input is None:

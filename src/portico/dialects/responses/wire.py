@@ -51,6 +51,7 @@ class ResponsesHead(Struct, gc=False):
     user: str | None = None
 
 
+PARAMETERS = frozenset(ResponsesHead.__struct_fields__)
 decode_head = msgspec.json.Decoder(ResponsesHead).decode
 
 REQUIRED: dict[str, Any] = {
