@@ -1,8 +1,8 @@
 """What the loader knows of each provider kind: its SDK's variables, its usual base path.
 
 Addresses, headers and dialects are rows of `portico.providers`; this table only answers "the
-document does not say: what would the provider's own SDK use?". Facts checked on 2026-11-21 at the
-linked pages.
+document does not say: what would the provider's own SDK use?". Facts as known on 2026-11-21; the
+linked pages are where to check them.
 """
 
 from msgspec import Struct
