@@ -97,6 +97,23 @@ async def test_a_slow_reader_holds_little_and_still_gets_everything(
     client.close()
 
 
+@pytest.mark.asyncio(loop_factories=BOTH_LOOPS)
+async def test_a_client_that_is_slow_from_the_first_byte_pauses_its_provider(
+    play: Play, serve: Serve
+) -> None:
+    """What was held back is already more than the client takes: no more may be asked for."""
+    size, hold = 40 * 1024 * KIB, 8 * 1024 * KIB
+    head = http_head(200, {"content-type": "application/json", "content-length": str(size)})
+    upstream = await play([expect(), send(head), *[send(b" " * (size // 40))] * 40])
+    gateway = await serve(upstream, write=5.0, idle=5.0, response_hold_bytes=hold)
+    client = await _slow_client(gateway, upstream, False)
+    await settled(lambda: any(each.write_paused for each in server_of(gateway).connections))
+    await asyncio.sleep(0.2)  # time enough for all of it
+    assert _in_gateway(gateway) <= hold + HELD
+    client.rst()
+    await upstream.wait_closed(1.0)
+
+
 async def test_bytes_arrive_in_order_through_every_pause(play: Play, serve: Serve) -> None:
     numbered = b"".join(
         frame(json.dumps({"choices": [], "n": n, "pad": "z" * 900})) for n in range(3000)

@@ -10,7 +10,7 @@ from tests.faults.conftest import ANSWER, BOTH_LOOPS, KEY, WELL, Play, Serve, se
 from tests.faults.vectors import BODY, CHUNKED, LENGTH, PATH, TE, post
 from tests.support.gateway import Gateway
 from tests.support.raw import RawClient, RawResponse
-from tests.support.upstream import ScriptedUpstream, expect, hang, http_json, send
+from tests.support.upstream import ScriptedUpstream, expect, hang, http_head, http_json, send
 
 
 async def _refusal(client: RawClient, within: float = 5.0) -> RawResponse:
@@ -256,17 +256,17 @@ async def test_a_slow_but_steady_body_is_served(play: Play, serve: Serve) -> Non
 
 async def test_empty_chunked_bodies_leave_nothing_behind(play: Play, serve: Serve) -> None:
     """The bookkeeping of one body must not count against the next."""
-    gateway = await serve(await play(default=WELL))
+    gateway = await serve(await play(default=WELL), keep_alive=30.0)
     async with await RawClient.connect(gateway.port) as client:
-        for _ in range(3):
+        for _ in range(2):
             await client.send(post(TE))
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.2)
             await client.send(b"0\r\n\r\n")
             assert (await client.response()).status == 400  # an empty body is no JSON
-        await client.send(post(LENGTH))
-        await asyncio.sleep(0.3)
-        await client.send(BODY)
+        await client.send(post(LENGTH, body=BODY))
         assert (await client.response()).json() == ANSWER
+        await client.send(post(LENGTH))
+        assert (await _refusal(client, within=3.0)).status == 408, "its own deadline, too"
 
 
 @pytest.mark.parametrize("extra", ["extension", "one-byte chunks", "trailers", "late trailers"])
@@ -458,6 +458,22 @@ async def test_a_pipelined_request_after_a_half_close_is_still_answered(
         client.half_close()
         assert [(await client.response()).status for _ in range(5)] == [200] * 5
         assert await client.read(1) == b""
+
+
+async def test_a_half_close_while_answers_wait_loses_none_of_them(play: Play, serve: Serve) -> None:
+    body = b"{%b}" % (b" " * 16_000_000)
+    big = http_head(200, {"content-type": "application/json", "content-length": str(len(body))})
+    upstream = await play(default=[expect(), send(big + body)])
+    gateway = await serve(upstream, response_hold_bytes=20_000_000, write=10.0)
+    async with await RawClient.connect(gateway.port, rcvbuf=4096) as client:
+        await client.send(_marked(0) + _marked(1))
+        (connection,) = server_of(gateway).connections
+        await settled(lambda: connection.write_paused and connection._active is None)
+        assert len(upstream.requests) == 1
+        client.half_close()
+        for _ in range(2):
+            answer = await client.response(20.0)
+            assert (len(answer.body), answer.ended) == (len(body), True)
 
 
 async def test_a_client_that_reads_nothing_is_not_served_ahead(play: Play, serve: Serve) -> None:

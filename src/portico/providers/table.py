@@ -1,4 +1,5 @@
-"""The providers Portico knows by name. Facts as known on 2026-11-21; the linked pages are where to check them.
+"""The providers Portico knows by name. Facts as known on 2026-11-21; the linked pages are where to
+check them.
 
 Keys are agentgateway's names, so that its `llm:` files work unchanged.
 """
