@@ -105,7 +105,7 @@ class AccessLog:
         self._chunk = chunk
         self._lines = 0
         self._ids: list[str] = []
-        self._clean: set[str | None] = {None}
+        self._clean: set[tuple[str, ...]] = set()
         self._measure = offset
         self._offset = offset()
         self._second = -1
@@ -117,8 +117,11 @@ class AccessLog:
         """Lines lost so far, for `Metrics.watch_log`."""
         return self._dropped + self._writer.lost
 
-    def write(self, outcome: Outcome) -> None:
-        """Adds a line. Costs about 2.5 us; never blocks, never raises on any outcome."""
+    def write(self, outcome: Outcome, spent: float | None = None) -> None:
+        """Adds a line. Costs about 2.5 us; never blocks, never raises on any outcome.
+
+        `spent` is `times.overhead(outcome)`, if that is known already.
+        """
         buffer = self._buffer
         start = len(buffer)
         if start >= self._chunk:
@@ -132,24 +135,26 @@ class AccessLog:
         if second != self._second:
             self._second = second
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        line = _line(outcome, self._stamp + _MILLIS[int((now - second) * 1000)])
+        stamp = self._stamp + _MILLIS[int((now - second) * 1000)]
+        line = _line(outcome, stamp, overhead(outcome) if spent is None else spent)
         try:
             self._encode_into(line, buffer, -1)
             if len(buffer) - start > _LONGEST_LINE:
                 self._replace(start, _mapped(line, self._shorten))
         except UnicodeEncodeError:  # a lone surrogate, which JSON bodies can carry
             self._replace(start, _mapped(line, self._shorten))
-        clean = self._clean
-        if not (
-            outcome.request_model in clean
-            and outcome.upstream_model in clean
-            and outcome.response_model in clean
-            and outcome.error_code in clean
-        ):
-            self._inspect(outcome, start)
+        names = (
+            outcome.request_model,
+            outcome.upstream_model,
+            outcome.response_model,
+            outcome.error_code or "",
+        )
+        if names not in self._clean:
+            self._inspect(names, start)
         buffer += b"\n"
         self._lines += 1
-        self._ids.append(outcome.upstream_request_id)
+        if outcome.upstream_request_id:
+            self._ids.append(outcome.upstream_request_id)
 
     def flush(self) -> None:
         """Hands what has piled up to the thread. If the queue is full, it stays for next time."""
@@ -181,30 +186,23 @@ class AccessLog:
         masked = self._redactor.text(text[:_LONGEST_LINE])
         return masked[:_LONGEST_VALUE].encode("utf-8", "replace").decode()
 
-    def _inspect(self, outcome: Outcome, start: int) -> None:
+    def _inspect(self, names: tuple[str, ...], start: int) -> None:
         """Remembers the names of the last line as clean, or masks the line."""
-        texts = [
-            text[:_LONGEST_LINE]
-            for text in (
-                outcome.request_model,
-                outcome.upstream_model,
-                outcome.response_model,
-                outcome.error_code or "",
-            )
-        ]
+        texts = [text[:_LONGEST_LINE] for text in names]
         if any(self._redactor.text(text) != text for text in texts):
             self._buffer[start:] = self._masked(bytes(self._buffer[start:]))
             return
         if len(self._clean) > _MAX_CLEAN:
-            self._clean = {None}
-        self._clean.update([text for text in texts if len(text) <= _LONGEST_VALUE])
+            self._clean = set()
+        if all(len(text) <= _LONGEST_VALUE for text in names):
+            self._clean.add(names)
 
     def _inspect_ids(self) -> None:
         """The same for ids that are all different, in one go."""
         redactor = self._redactor
         if self._generation != redactor.generation:
             self._generation = redactor.generation
-            self._clean = {None}
+            self._clean = set()
         ids = "\n".join(self._ids)
         self._ids.clear()
         if redactor.suspicious(ids):
@@ -217,7 +215,7 @@ class AccessLog:
         return msgspec.json.encode(_mapped(line, self._redactor.text))
 
 
-def _line(outcome: Outcome, ts: str) -> Line:
+def _line(outcome: Outcome, ts: str, spent: float) -> Line:
     """`x * 1e6 // 1.0 / 1e3` is milliseconds with three decimals, without a call."""
     started = outcome.started
     finished = outcome.finished
@@ -260,7 +258,7 @@ def _line(outcome: Outcome, ts: str) -> Line:
         (finished - started) * 1e6 // 1.0 / 1e3,
         (first_byte - started) * 1e6 // 1.0 / 1e3 if first_byte and outcome.stream else None,
         ((outcome.upstream_finished or finished) - called) * 1e6 // 1.0 / 1e3 if called else None,
-        overhead(outcome) * 1e6 // 1.0 / 1e3,
+        spent * 1e6 // 1.0 / 1e3,
         outcome.bytes_in,
         outcome.bytes_out,
         outcome.attempts,

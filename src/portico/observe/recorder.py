@@ -50,9 +50,9 @@ class Recorder:
         record = self.metrics.record
         write = self.access_log.write if self.access_log is not None else None
         for outcome in finished:
-            record(outcome)
+            spent = record(outcome)
             if write is not None:
-                write(outcome)
+                write(outcome, spent)
             if outcome.error_debug:
                 log_failure(outcome)
 
