@@ -10,7 +10,7 @@ from tests.support.asks import PATHS, ask
 from tests.support.gateway import Gateway
 from tests.support.raw import RawClient
 from tests.support.steps import LAST_CHUNK, chunk, frame
-from tests.support.upstream import ScriptedUpstream, expect, http_head, send, sse
+from tests.support.upstream import ScriptedUpstream, expect, hang, http_head, send, sse
 
 KIB = 1024
 HELD = (256 + 64) * KIB
@@ -192,17 +192,20 @@ async def test_one_slow_reader_does_not_slow_the_others(play: Play, serve: Serve
 
 @pytest.mark.abuse
 async def test_two_hundred_slow_readers_hold_what_they_may(play: Play, serve: Serve) -> None:
-    upstream = await play(default=_stream())
-    gateway = await serve(upstream, write=30.0, total=120.0, idle=60.0, in_flight_per_key=500)
+    frames = chunk(_FRAME * 250 + b"".join(CLOSING["chat"]))  # more than the kernels will take
+    script = [expect(), sse([OPENING["chat"][0]], end=False), *[send(frames)] * 6, hang()]
+    upstream = await play(default=script)
+    gateway = await serve(upstream, write=60.0, total=300.0, idle=60.0, in_flight_per_key=500,
+                          first_byte=60.0, connect=60.0)  # fmt: skip
     clients = [await RawClient.connect(gateway.port, rcvbuf=SMALL) for _ in range(200)]
     for client in clients:
         await client.request("POST", PATHS["chat"], ask("chat", stream=True), KEY)
-    await upstream.wait_requests(200, 20.0)
+    await upstream.wait_requests(200, 60.0)
     await asyncio.gather(*(client.read_slowly(5.0, KIB) for client in clients))
     (pool,) = gateway.worker.client._pools.values()
     held = [each._transport.get_write_buffer_size() for each in server_of(gateway).connections]
     assert max(held) + max(each.buffered for each in pool._open) <= HELD
     for client in clients:
         client.rst()
-    await upstream.wait_closed(5.0)
+    await upstream.wait_closed(10.0)
     await settled(lambda: quiet(gateway))

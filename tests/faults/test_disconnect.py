@@ -140,18 +140,23 @@ async def test_http_1_0_is_hung_up_on_too(play: Play, serve: Serve) -> None:
     assert await upstream.wait_closed(SLACK) < SLACK
 
 
+@pytest.mark.asyncio(loop_factories=BOTH_LOOPS)
 async def test_a_client_that_leaves_while_we_connect_leaves_nothing(
     play: Play, serve: Serve
 ) -> None:
     upstream = await play(default=[expect(), hang()])
     gateway = await serve(upstream, first_byte=20.0)
-    files = open_fds()
-    for _ in range(REPEAT):
-        client = await RawClient.connect(gateway.port)
-        await client.request("POST", PATHS["chat"], ask("chat"), KEY)
-        client.rst()
+    files, members = open_fds(), len(gateway.worker.sweeper.members)
+    for _ in range(20):
+        clients = await asyncio.gather(*(RawClient.connect(gateway.port) for _ in range(20)))
+        for client in clients:
+            await client.request("POST", PATHS["chat"], ask("chat"), KEY)
+            client.rst()
     await settled(lambda: quiet(gateway) and upstream.open_now == 0)
     await settled(lambda: open_fds() <= files)
+    (pool,) = gateway.worker.client._pools.values()
+    await settled(lambda: pool.open_connections == 0)
+    assert len(gateway.worker.sweeper.members) == members
 
 
 async def test_a_client_that_leaves_in_the_middle_of_its_request_costs_nothing(
@@ -243,8 +248,10 @@ async def test_the_provider_is_hung_up_on_within_300_ms(
 
 
 @pytest.mark.abuse
+@pytest.mark.asyncio(loop_factories=BOTH_LOOPS)
 async def test_a_storm_of_connections_leaves_no_descriptor_behind(play: Play, serve: Serve) -> None:
-    gateway = await serve(await play(default=[expect(), send(http_json(200, WHOLE["chat"]))]))
+    upstream = await play(default=[expect(), send(http_json(200, WHOLE["chat"]))])
+    gateway = await serve(upstream, upstream_keep_alive=0.5)
     files = open_fds()
     until = time.perf_counter() + 10.0
     while time.perf_counter() < until:
@@ -254,4 +261,6 @@ async def test_a_storm_of_connections_leaves_no_descriptor_behind(play: Play, se
                 await client.request("POST", PATHS["chat"], ask("chat"), KEY)
             _leave(client, "rst" if number % 2 else "fin")
     await settled(lambda: quiet(gateway))
-    await settled(lambda: open_fds() <= files + 3)
+    (pool,) = gateway.worker.client._pools.values()
+    await settled(lambda: pool.open_connections == 0)
+    await settled(lambda: open_fds() <= files)

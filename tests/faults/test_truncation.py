@@ -317,7 +317,7 @@ async def test_a_silent_provider_is_given_up_at_the_first_byte_deadline(
     gateway = await serve(await play(default=[expect(), hang()]))
     start = time.perf_counter()
     assert (await answer_of(gateway)).status == 504
-    assert SHORT.first_byte <= time.perf_counter() - start < SHORT.first_byte + 1.0
+    assert SHORT.first_byte - 0.05 < time.perf_counter() - start < SHORT.first_byte + 1.0
     assert gateway.sample("portico_limit_hits_total", limit="firstByte") == 1
 
 
@@ -326,7 +326,7 @@ async def test_a_stalled_stream_is_given_up_at_the_idle_deadline(play: Play, ser
     gateway = await serve(await play(script))
     start = time.perf_counter()
     _is_cut(await answer_of(gateway, stream=True), "chat")
-    assert SHORT.idle <= time.perf_counter() - start < SHORT.idle + 1.0
+    assert SHORT.idle - 0.05 < time.perf_counter() - start < SHORT.idle + 1.0
     assert gateway.sample("portico_limit_hits_total", limit="idle") == 1
 
 

@@ -39,7 +39,7 @@ from portico.http.client import HttpClient
 from portico.http.messages import Reply, Request
 from portico.ids import IdSource
 from portico.model.outcome import Outcome, Verdict
-from portico.policy.auth import Caller
+from portico.policy.auth import Caller, from_here
 
 log = logging.getLogger("portico.gateway")
 
@@ -120,6 +120,10 @@ class Door:
                 return error
             if caller is not None:
                 outcome.caller = caller.metadata
+        elif b"origin" in request.headers and not from_here(request.headers[b"origin"]):
+            return Forbidden(
+                "Without API keys, pages of other sites are not served.", code="cross_site"
+            )
         if endpoint is None:
             return unknown_path(request)
         if request.method != endpoint.method:

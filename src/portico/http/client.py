@@ -150,7 +150,7 @@ class HttpClient:
         pool.connecting += 1
         try:
             async with asyncio.timeout(self.deadlines.connect):
-                return await self._open(pool)
+                connection = await self._open(pool)
         except TimeoutError:
             self.events.limit_hit("connect")
             raise _unreachable("did not accept a connection in time", "connect timeout") from None
@@ -160,6 +160,11 @@ class HttpClient:
             raise _unreachable("could not be reached", repr(error)) from error
         finally:
             pool.connecting -= 1
+        if not connection.usable:
+            raise _unreachable("closed the connection at once", "lost while connecting")
+        # Not before: uvloop never reports the loss of a connection whose making was cancelled.
+        pool.opened(connection)
+        return connection
 
     async def close(self) -> None:
         """Close all connections."""

@@ -28,7 +28,7 @@ from portico.errors import (
 )
 from portico.http.deadlines import NEVER
 from portico.http.messages import Request
-from portico.http.reply import SocketReply
+from portico.http.reply import SocketReply, linger_none
 from portico.http.strict import (
     has_body,
     head_fault,
@@ -310,8 +310,9 @@ class Connection(asyncio.Protocol):
         if length is not None and int(length) > limits.body_bytes:
             self._limit("bodyBytes", _body_too_large(limits.body_bytes), 413)
         expected = headers.get(b"expect")
-        if expected is not None and self._active is None and version == "1.1":
-            self._interim(expected)
+        waits = expected is not None and expected.lower() == b"100-continue"  # others: MAY 417
+        if waits and self._active is None and version == "1.1":
+            self._transport.write(CONTINUE)
 
     def on_body(self, data: bytes) -> None:
         server = self.server
@@ -485,8 +486,10 @@ class Connection(asyncio.Protocol):
         elif self._active is None:
             self._transport.close()
 
-    def kill(self) -> None:
-        """Close at once."""
+    def kill(self, *, reset: bool = False) -> None:
+        """Close at once; with `reset`, so that the peer sees RST and not an orderly end."""
+        if reset:
+            linger_none(self._transport)
         self._transport.abort()
 
     def _reading_deadline(self) -> float:
@@ -539,11 +542,6 @@ class Connection(asyncio.Protocol):
             return
         server.events.limit_hit("bodyMinRate" if in_time else "body")
         self._refuse(self._request, RequestTimeout("The request body did not arrive in time."))
-
-    def _interim(self, expected: bytes) -> None:
-        """Invite the body. Unknown expectations are ignored (RFC 9110 section 10.1.1: MAY 417)."""
-        if expected.lower() == b"100-continue":
-            self._transport.write(CONTINUE)
 
     def _probe(self, now: float) -> None:
         reply = self._active

@@ -1,5 +1,9 @@
 """The answer to one request on a socket: head and framing written as few times as possible."""
 
+import asyncio
+import os
+import socket
+import struct
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -17,6 +21,15 @@ STATUS_LINES = {
 }
 JOIN_BELOW = 64 * 1024
 """Bodies up to this size are joined with their head into one write; larger ones are not copied."""
+
+
+def linger_none(transport: asyncio.Transport) -> None:
+    """Make the coming close a reset: SO_LINGER with no time (through a duplicate, because event
+    loops hand out sockets that refuse options)."""
+    raw = transport.get_extra_info("socket")
+    if raw is not None:
+        with socket.socket(fileno=os.dup(raw.fileno())) as twin:
+            twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def status_line(status: int) -> bytes:
@@ -133,7 +146,7 @@ class SocketReply(Struct, eq=False):
         self.keep_alive = False
         if self.started and self.version_10 and self._remaining < 0:
             # A body that ends where the connection does: only a reset shows that it did not.
-            connection.kill()
+            connection.kill(reset=True)
         self._release(connection)
 
     def attach(self, source: Source | None) -> None:

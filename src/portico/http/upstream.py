@@ -217,7 +217,6 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._pool.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True

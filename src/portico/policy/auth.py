@@ -7,6 +7,7 @@ costs the same as a wrong one (reliability.md E8, CVE-2026-42208).
 
 import hashlib
 import os
+import re
 from hmac import compare_digest
 from typing import Any
 
@@ -15,6 +16,20 @@ from portico.errors import RateLimited, Unauthenticated
 from portico.model.names import covers
 
 MAX_KEY_BYTES = 4096
+
+
+_HERE = re.compile(
+    rb"https?://(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?", re.IGNORECASE
+)
+
+
+def from_here(origin: bytes) -> bool:
+    """Whether an `Origin` header names a page of this machine.
+
+    A browser sends simple cross-site POSTs without asking first; on a keyless gateway any page the
+    user visits could spend the operator's money.
+    """
+    return _HERE.fullmatch(origin) is not None
 
 
 class Caller:
