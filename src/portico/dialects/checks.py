@@ -95,8 +95,6 @@ def check_spelling(fields: dict[str, Raw], known: frozenset[str]) -> None:
     Some JSON decoders match names without regard to case (Go's encoding/json does): `Model` would
     be a second model, which nobody authorised.
     """
-    if fields.keys() <= known:
-        return
     for name in fields:
         if name not in known and name.casefold() in known:
             raise BadRequest(

@@ -385,7 +385,7 @@ class Connection(asyncio.Protocol):
         except Exception:
             log.exception("the application let an exception escape")
         finally:
-            if not reply.ended:
+            if self._active is reply:  # it did not end
                 reply.abort()
 
     def reply_done(self, reply: SocketReply) -> None:

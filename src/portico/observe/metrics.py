@@ -73,8 +73,9 @@ class Metrics:
         self._reload_ok = True
         self._reload_time = 0.0
         self._revision = 0
-        self._started = 0
-        self._ended = 0
+        self.started = 0
+        """Requests begun; whoever counts them in adds one, `ended` likewise."""
+        self.ended = 0
         self._opened = 0
         self._closed = 0
         self._lag = histogram(semconv.LAG_BUCKETS)
@@ -129,16 +130,16 @@ class Metrics:
 
     def in_flight_inc(self) -> None:
         """A request's head was accepted."""
-        self._started += 1
+        self.started += 1
 
     def in_flight_dec(self) -> None:
         """A request is over, however it ended."""
-        self._ended += 1
+        self.ended += 1
 
     @property
     def in_flight(self) -> int:
         """Requests started and not finished in this worker."""
-        return self._started - self._ended
+        return self.started - self.ended
 
     def connections_opened(self) -> None:
         """A client connection was accepted."""
@@ -183,7 +184,7 @@ class Metrics:
             Snapshot(
                 series=list(self._series.values()),
                 counters={
-                    semconv.STARTED.name: {"": self._started},
+                    semconv.STARTED.name: {"": self.started},
                     semconv.CONNECTIONS_TOTAL.name: {"": self._opened},
                     semconv.LIMIT_HITS.name: self._limits,
                     semconv.HTTP_REJECTED.name: self._rejected,

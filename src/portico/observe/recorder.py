@@ -34,11 +34,11 @@ class Recorder:
 
     def begin(self) -> None:
         """A request is in flight."""
-        self.metrics.in_flight_inc()
+        self.metrics.started += 1
 
     def finish(self, outcome: Outcome) -> None:
         """It is over."""
-        self.metrics.in_flight_dec()
+        self.metrics.ended += 1
         finished = self._finished
         finished.append(outcome)
         if len(finished) >= BATCH or outcome.error_debug:

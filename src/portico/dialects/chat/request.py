@@ -19,11 +19,14 @@ def read(body: bytes, limits: Limits) -> SpliceRequest:
     it and `hides_usage` tells the tap to keep the extra chunk.
     """
     fields = checks.members(body, limits)
-    checks.check_spelling(fields, PARAMETERS)
+    if not fields.keys() <= PARAMETERS:
+        checks.check_spelling(fields, PARAMETERS)
     head = checks.decode_head(decode_head, body)
     checks.check_model(head.model)
-    checks.check_items("messages", head.messages, limits.json_items, required=True)
-    checks.check_items("tools", head.tools, limits.json_items)
+    if not 0 < len(head.messages) <= limits.json_items:
+        checks.check_items("messages", head.messages, limits.json_items, required=True)
+    if head.tools is not None:
+        checks.check_items("tools", head.tools, limits.json_items)
     choices = head.n
     if choices is None or not 1 < choices <= _MOST_CHOICES:
         choices = 1

@@ -9,7 +9,8 @@ from portico.limits import Limits
 def read(body: bytes, limits: Limits) -> SpliceRequest:
     """Check a body and say how it is forwarded. Raises `BadRequest`."""
     fields = checks.members(body, limits)
-    checks.check_spelling(fields, PARAMETERS)
+    if not fields.keys() <= PARAMETERS:
+        checks.check_spelling(fields, PARAMETERS)
     head = checks.decode_head(decode_head, body)
     checks.check_model(head.model)
     checks.check_items("messages", head.messages, limits.json_items, required=True)

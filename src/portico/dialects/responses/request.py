@@ -12,7 +12,8 @@ def read(body: bytes, limits: Limits) -> SpliceRequest:
     `input` may be missing when a prompt, a conversation or an earlier response stands in for it.
     """
     fields = checks.members(body, limits)
-    checks.check_spelling(fields, PARAMETERS)
+    if not fields.keys() <= PARAMETERS:
+        checks.check_spelling(fields, PARAMETERS)
     head = checks.decode_head(decode_head, body)
     checks.check_model(head.model)
     if head.input is None:
