@@ -197,7 +197,7 @@ class Door:
         outcome.alias = entry.name
         outcome.provider = target.label
         outcome.semconv_provider = target.semconv
-        outcome.upstream_model = target.model or target.upstream_model(ask.model)
+        outcome.upstream_model = target.upstream_model(ask.model)
         if dialect.name not in target.heads:
             spoken = ", ".join(sorted(target.heads)) or "nothing"
             raise BadRequest(

@@ -128,14 +128,6 @@ class Metrics:
             _tokens(series, usage)
         return spent
 
-    def in_flight_inc(self) -> None:
-        """A request's head was accepted."""
-        self.started += 1
-
-    def in_flight_dec(self) -> None:
-        """A request is over, however it ended."""
-        self.ended += 1
-
     @property
     def in_flight(self) -> int:
         """Requests started and not finished in this worker."""

@@ -40,7 +40,7 @@ def test_one_scrape_equals_the_sum_over_workers(plan: list[list[int]]) -> None:
         worker = Metrics()
         for kind in kinds:
             for metrics in (worker, together):
-                metrics.in_flight_inc()
+                metrics.started += 1
                 metrics.record(KINDS[kind]())
                 metrics.limit_hit(f"limit{kind}")
                 metrics.loop_lag(kind / 100)
@@ -68,7 +68,7 @@ def test_counters_never_go_down_when_a_worker_dies() -> None:
     first, second = recorded(outcome(), failure()), recorded(outcome())
     for metrics in (first, second):
         metrics.config_reload(True, 3)
-        metrics.in_flight_inc()
+        metrics.started += 1
         metrics.connections_opened()
     retired.remember(1, first.snapshot())
     retired.remember(2, second.snapshot())
@@ -85,7 +85,7 @@ def test_the_gauges_of_a_dead_worker_are_gone() -> None:
     retired = Retired()
     behind, current = Metrics(), Metrics()
     behind.config_reload(False, 1)
-    behind.in_flight_inc()
+    behind.started += 1
     current.config_reload(True, 2)
     retired.remember(1, behind.snapshot())
     retired.remember(2, current.snapshot())
