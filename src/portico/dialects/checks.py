@@ -5,7 +5,7 @@ expected a boolean, but got a string instead." with `code` and `param`.
 """
 
 import re
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Collection, Mapping, Sized
 from typing import TypeVar
 
 from msgspec import Raw
@@ -144,3 +144,69 @@ def check_items(name: str, items: Sized | None, limit: int, *, required: bool = 
             code="empty_array",
             param=name,
         )
+
+
+def check_range(name: str, value: float | None, least: float, most: float | None) -> None:
+    """Raise `BadRequest` naming the parameter unless `least <= value <= most` (None: no bound)."""
+    if value is None:
+        return
+    if value < least:
+        raise BadRequest(
+            f"Invalid '{name}': expected a value >= {least}, but got {_plain(value)} instead.",
+            code="integer_below_min_value" if isinstance(value, int) else "decimal_below_min_value",
+            param=name,
+        )
+    if most is not None and value > most:
+        raise BadRequest(
+            f"Invalid '{name}': expected a value <= {most}, but got {_plain(value)} instead.",
+            code="integer_above_max_value" if isinstance(value, int) else "decimal_above_max_value",
+            param=name,
+        )
+
+
+def check_choice(name: str, value: str | None, allowed: Collection[str]) -> None:
+    """Raise `BadRequest` naming the parameter unless `value` is one of `allowed`."""
+    if value is not None and value not in allowed:
+        supported = ", ".join(f"'{choice}'" for choice in allowed)
+        raise BadRequest(
+            f"Invalid value for '{name}'. Supported values are: {supported}.",
+            code="invalid_value",
+            param=name,
+        )
+
+
+def check_length(name: str, value: str | None, most: int) -> None:
+    """Raise `BadRequest` naming the parameter if `value` has more than `most` characters."""
+    if value is not None and len(value) > most:
+        raise BadRequest(
+            f"Invalid '{name}': string too long. Expected a string with maximum length {most}, "
+            f"but got a string with length {len(value)} instead.",
+            code="string_above_max_length",
+            param=name,
+        )
+
+
+def check_metadata(name: str, value: Mapping[str, str] | None, *, most: int = 16) -> None:
+    """Raise `BadRequest` unless there are at most 16 pairs, keys of 64 and values of 512
+    characters (https://platform.openai.com/docs/api-reference/responses/create, 2026-11-21)."""
+    if value is None:
+        return
+    if len(value) > most:
+        raise BadRequest(
+            f"Invalid '{name}': too many properties. Expected an object with at most {most} "
+            f"properties, but got an object with {len(value)} properties instead.",
+            code="object_above_max_properties",
+            param=name,
+        )
+    for key, text in value.items():
+        check_length(f"{name} key", key, 64)
+        check_length(f"{name}.{key[:64]}", text, 512)
+
+
+def unsupported(name: str, message: str, *, code: str = "unsupported_value") -> BadRequest:
+    """The error for what is valid and cannot be served on this target."""
+    return BadRequest(message, code=code, param=name)
+
+
+def _plain(value: float) -> str:
+    return repr(value)[:40]
