@@ -51,12 +51,12 @@ def total(text: str, name: str, **labels: str) -> float:
     return value
 
 
-def counted(text: str) -> Counted:
-    """Chat requests and their tokens."""
+def counted(text: str, dialect: str = "chat") -> Counted:
+    """Requests in one client dialect, and all tokens."""
     requests, tokens = "portico_requests_total", "portico_gen_ai_client_token_usage_sum"
-    everything = total(text, requests, dialect="chat")
-    ok = total(text, requests, dialect="chat", status="2xx")
-    left = total(text, requests, dialect="chat", status="499")
+    everything = total(text, requests, dialect=dialect)
+    ok = total(text, requests, dialect=dialect, status="2xx")
+    left = total(text, requests, dialect=dialect, status="499")
     cut = total(text, "portico_stream_truncated_total")
     return Counted(
         int(ok),

@@ -1,8 +1,10 @@
--- wrk: the chat request of bench/wire.py (its body comes from BENCH_BODY), and exact figures at the end.
+-- wrk: one POST over and over (its body is in the file BENCH_BODY), and exact figures at the end.
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer " .. os.getenv("BENCH_KEY")
-wrk.body = os.getenv("BENCH_BODY")
+local file = assert(io.open(os.getenv("BENCH_BODY"), "rb"))
+wrk.body = file:read("*a")
+file:close()
 
 function done(summary, latency, requests)
   local errors = summary.errors

@@ -18,7 +18,7 @@ from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
 from time import monotonic, process_time
 
-from bench import wire
+from bench import dialects, wire
 from bench.proc import cpu_seconds
 
 MOST_OPENING = 128
@@ -28,7 +28,11 @@ PATIENCE = 20.0
 
 @dataclass
 class Job:
-    """What to do. Times in seconds; `pid` 0: nobody's CPU is read."""
+    """What to do. Times in seconds; `pid` 0: nobody's CPU is read.
+
+    With `says` the streams are Responses streams that say this text; without they are chat streams,
+    relayed as they are.
+    """
 
     port: int
     streams: int
@@ -40,11 +44,13 @@ class Job:
     pid: int = 0
     upstream_pid: int = 0
     hold: bool = False
+    says: str = ""
 
 
 @dataclass
 class Result:
-    """What came of it. `first` are seconds from request to first event, within the window."""
+    """What came of it. `first` are seconds from request to first event, within the window;
+    `per_stream` is how many events a whole stream has."""
 
     seconds: float = 0.0
     events: int = 0
@@ -54,6 +60,7 @@ class Result:
     own_cpu: float = 0.0
     started: int = 0
     complete: int = 0
+    per_stream: int = 0
     wrong: Counter[str] = field(default_factory=Counter)
     first: list[float] = field(default_factory=list)
 
@@ -76,8 +83,14 @@ class Load:
     def __init__(self, job: Job) -> None:
         self._job = job
         self.result = Result()
-        self._request = wire.post(wire.question(job.model, stream=True), job.port)
-        self._expected = b"".join(wire.events(job.events))
+        if job.says:
+            asked = dialects.question(job.model, stream=True)
+            self._request = wire.post(asked, job.port, dialects.PATH)
+            self._expected = b""  # the first stream is, once it was looked at closely
+        else:
+            self._request = wire.post(wire.question(job.model, stream=True), job.port)
+            self._expected = b"".join(wire.events(job.events))
+            self.result.per_stream = job.events
         self._poll = select.epoll()
         self._streams: dict[int, Stream] = {}
         self._counting = False
@@ -182,14 +195,26 @@ class Load:
         if message is None or message.status != 200:
             self._close(stream, "not a whole answer")
             return
-        if message.body.replace(wire.KEEP_ALIVE, b"") != self._expected:
-            self._close(stream, "other bytes")
+        why = self._wrong(message.body.replace(wire.KEEP_ALIVE, b""))
+        if why:
+            self._close(stream, why)
             return
         self.result.complete += 1
         if self._ending:
             self._close(stream, "")
         else:
             self._begin(stream)
+
+    def _wrong(self, body: bytes) -> str:
+        if self._job.says:
+            body = dialects.same_for_all(body)
+            if not self._expected:
+                why = dialects.wrong_stream(body, self._job.says)
+                if why:
+                    return why
+                self._expected = body
+                self.result.per_stream = body.count(b"\n\n")
+        return "" if body == self._expected else "other bytes"
 
     def _close(self, stream: Stream, why: str) -> None:
         del self._streams[stream.sock.fileno()]

@@ -3,8 +3,10 @@
 A bare epoll loop, because event loops round timers to a millisecond and would send the events of
 many streams in bursts; here every stream has its own due times. In its own process.
 
-usage: python -m bench.sse_upstream PORT EVENTS INTERVAL_MS [hold]
-With `hold`, a stream stops after its first event until SIGUSR1 lets all of them finish.
+usage: python -m bench.sse_upstream PORT EVENTS INTERVAL_MS [hold] [batch=N]
+The path asked for decides whether Chat or Messages events come. With `hold`, a stream stops after
+its first event until SIGUSR1 lets all of them finish; with `batch`, N events are one write, and the
+writes are N times as far apart.
 """
 
 import gc
@@ -16,7 +18,7 @@ import socket
 import sys
 from time import monotonic
 
-from bench import wire
+from bench import dialects, wire
 
 _HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
@@ -25,7 +27,7 @@ _HEAD = (
 _REFUSED = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 )
-_HELD = float("inf")
+_MESSAGES = f"POST {dialects.PATHS['messages']} ".encode()
 _wants_usage = re.compile(rb'"include_usage"\s*:\s*true').search
 _wants_stream = re.compile(rb'"stream"\s*:\s*true').search
 
@@ -45,12 +47,12 @@ class Peer:
 class Upstream:
     """The loop. `hold` keeps every stream after its first event."""
 
-    def __init__(self, port: int, count: int, interval: float, hold: bool) -> None:
-        *some, done = [wire.chunk(event) for event in wire.events(count)]
-        last = done + wire.LAST_CHUNK
-        self._plain = [*some, last]
-        self._with_usage = [*some, wire.chunk(wire.USAGE_EVENT), last]
-        self._interval = interval
+    def __init__(self, port: int, count: int, interval: float, hold: bool, batch: int) -> None:
+        *some, done = wire.events(count)
+        self._plain = _pieces([*some, done], batch)
+        self._with_usage = _pieces([*some, wire.USAGE_EVENT, done], batch)
+        self._messages = _pieces(dialects.events("messages", count), batch)
+        self._interval = interval * batch
         self._hold = hold
         self._due: list[tuple[float, int, Peer]] = []
         self._held: list[Peer] = []
@@ -109,7 +111,10 @@ class Upstream:
         if peer.pieces or not _wants_stream(body):
             self._send(peer, _REFUSED)
             return
-        peer.pieces = self._with_usage if _wants_usage(body) else self._plain
+        if head.startswith(_MESSAGES):
+            peer.pieces = self._messages
+        else:
+            peer.pieces = self._with_usage if _wants_usage(body) else self._plain
         peer.step = 0
         self._send(peer, _HEAD)
         self._send_next(peer, monotonic())
@@ -150,10 +155,17 @@ class Upstream:
             heapq.heappush(self._due, (now + at * 0.0002, self._count, peer))
 
 
+def _pieces(events: list[bytes], batch: int) -> list[bytes]:
+    """What is written at once: whole chunks, the last with the end of the body."""
+    *some, last = dialects.batched([wire.chunk(event) for event in events], batch)
+    return [*some, last + wire.LAST_CHUNK]
+
+
 def main() -> None:
     """Command line."""
     port, count, interval = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]) / 1000
-    upstream = Upstream(port, count, interval, "hold" in sys.argv[4:])
+    batch = [int(word[6:]) for word in sys.argv[4:] if word.startswith("batch=")]
+    upstream = Upstream(port, count, interval, "hold" in sys.argv[4:], batch[0] if batch else 1)
     gc.freeze()
     gc.disable()
     upstream.run()

@@ -62,13 +62,13 @@ def measure(rig: Rig, ports: dict[str, int], upstream: Child, proxy: Child, gate
             upstream.check()
             got = run(rig, job)
             result.streams += got.complete
-            result.problems += _wrong(target, got)
+            result.problems += wrong(target, got)
             if before is not None:
                 result.problems += miscounted(gateway, before, got.complete)
             if not got.events or not got.first:
                 result.problems.append(f"{target}: nothing was streamed in round {number}")
                 return result
-            one = _round(got)
+            one = rated(got)
             result.rounds[target].append(one)
             print(
                 f"  round {number}  {target:8} {one.rate:9,.0f} events/s   {one.cpu_us:6.2f} us "
@@ -131,19 +131,22 @@ def miscounted(gateway: Gateway, before: Counted, complete: int) -> list[str]:
     return problems
 
 
-def _round(got: Result) -> Round:
+def rated(got: Result, share: float = 1.0) -> Round:
+    """The figures of one window, `share` events for each that the client received."""
+    events = got.events * share
     return Round(
-        rate=got.events / got.seconds,
-        cpu_us=got.cpu / got.events * 1e6,
+        rate=events / got.seconds,
+        cpu_us=got.cpu / events * 1e6,
         busy=got.cpu / got.seconds,
         load_busy=(got.upstream_cpu + got.own_cpu) / got.seconds,
-        reads_per_event=got.reads / got.events,
+        reads_per_event=got.reads / events,
         p50=percentile(got.first, 0.5) * 1000,
         p99=percentile(got.first, 0.99) * 1000,
     )
 
 
-def _wrong(target: str, got: Result) -> list[str]:
+def wrong(target: str, got: Result) -> list[str]:
+    """What the client did not like."""
     problems = [f"{target}: {count} streams: {why}" for why, count in got.wrong.items()]
     if got.complete != got.started and not problems:
         problems.append(f"{target}: {got.started} streams begun, {got.complete} complete")

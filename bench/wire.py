@@ -57,10 +57,10 @@ def answer() -> bytes:
     )
 
 
-def post(body: bytes, port: int) -> bytes:
+def post(body: bytes, port: int, path: str = PATH) -> bytes:
     """A whole request for one streamed answer."""
     return (
-        f"POST {PATH} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {KEY}\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {KEY}\r\n"
         f"content-type: application/json\r\naccept: text/event-stream\r\n"
         f"content-length: {len(body)}\r\n\r\n"
     ).encode() + body

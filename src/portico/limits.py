@@ -35,6 +35,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
     response_hold_bytes: int = 1 * MIB
     error_body_bytes: int = 64 * KIB
     sse_frame_bytes: int = 4 * MIB
+    remote_content_bytes: int = 20 * MIB
     upstream_connections: int = 4096
     upstream_idle_connections: int = 256
 
@@ -51,6 +52,7 @@ class Deadlines(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, r
     first_byte: float = 300.0
     idle: float = 120.0
     total: float = 3600.0
+    remote_content: float = 10.0
     upstream_keep_alive: float = 30.0
     sse_keep_alive: float = 15.0
     drain_delay: float = 5.0

@@ -240,23 +240,36 @@ async def test_a_websocket_is_told_to_use_http(gate: Gateway) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dialect", "name", "speaks"),
+    ("dialect", "name"),
     [
-        ("messages", "chat-only", "chat"),
-        ("responses", "chat-only", "chat"),
-        ("chat", "claude-only", "messages"),
-        ("responses", "claude-only", "messages"),
+        ("messages", "chat-only"),
+        ("responses", "chat-only"),
+        ("chat", "claude-only"),
+        ("responses", "claude-only"),
     ],
 )
-async def test_a_dialect_the_provider_does_not_speak_is_a_clear_400(
-    dialect: str, name: str, speaks: str, gate: Gateway, upstream: ScriptedUpstream
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (429, {"error": {"message": "Slow down.", "type": "rate_limit_error", "code": "r"}}),
+        (529, {"type": "error", "error": {"type": "overloaded_error", "message": "Slow down."}}),
+        (400, [{"error": {"message": "Slow down."}}]),
+        (503, {"message": "Slow down."}),
+    ],
+)
+async def test_an_error_of_another_dialect_keeps_its_status_and_words(
+    dialect: str,
+    name: str,
+    status: int,
+    body: object,
+    gate: Gateway,
+    upstream: ScriptedUpstream,
 ) -> None:
+    upstream.add([expect(), send(http_json(status, body, {"retry-after": "7"}))])
     answer = await ask_raw(gate, PATHS[dialect], ask(dialect, model=name))
-    message, code, _ = envelope(answer, dialect, 400)
-    assert f"speaks {speaks}" in message
-    if dialect != "messages":
-        assert code == "unsupported_dialect"
-    assert upstream.opened == 0
+    message, _, _ = envelope(answer, dialect, status)
+    assert message == "Slow down."
+    assert answer.header("retry-after") == "7"
 
 
 LEAKY = "Refused sk-live-abcdef123456 by http://10.1.2.3:9000 on db7.prod.internal"

@@ -16,10 +16,12 @@ MAX_FRAME = 64 * 1024 * 1024
 
 
 class Start(Struct, frozen=True, tag=True):
-    """Supervisor: serve this, on listeners shared with your siblings."""
+    """Supervisor: serve this, on listeners shared with your siblings. `sealing_secret` is used
+    where the configuration has no `sealingKey`: siblings must open each other's envelopes."""
 
     source: Source
     insecure: bool
+    sealing_secret: str = ""
 
 
 class AskSnapshot(Struct, frozen=True, tag=True):

@@ -36,7 +36,9 @@ def run(main: Coroutine[Any, Any, int]) -> int:
         return runner.run(main)
 
 
-def new_worker(settings: Settings, env: Mapping[str, str]) -> Worker:
+def new_worker(
+    settings: Settings, env: Mapping[str, str], sealing_secret: str | None = None
+) -> Worker:
     """A worker with its metrics, the operator's log on stderr and, unless turned off, the access
     log on stdout."""
     redactor = Redactor()
@@ -45,7 +47,7 @@ def new_worker(settings: Settings, env: Mapping[str, str]) -> Worker:
     metrics.watch_log("operator", lambda: operator_log.dropped)
     access_log = AccessLog(_stdout_sink(), redactor=redactor) if settings.log.access else None
     recorder = Recorder(metrics, access_log, redactor)
-    return Worker(settings, recorder, proxies=outbound_proxies(env))
+    return Worker(settings, recorder, proxies=outbound_proxies(env), sealing_secret=sealing_secret)
 
 
 def settle_memory() -> None:

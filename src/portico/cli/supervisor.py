@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 import socket
 import sys
 from time import monotonic
@@ -49,6 +50,7 @@ class Supervisor:
     def __init__(self, source: Source, insecure: bool) -> None:
         self._source = source
         self._insecure = insecure
+        self._sealing_secret = secrets.token_hex(32)
         self._children: dict[int, _Child] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._retired = Retired()
@@ -119,7 +121,7 @@ class Supervisor:
         channel = await Channel.over(ours)
         number, self._next_number = self._next_number, self._next_number + 1
         child = self._children[number] = _Child(number, process, channel)
-        channel.send(Start(self._source, self._insecure))
+        channel.send(Start(self._source, self._insecure, self._sealing_secret))
         task = asyncio.ensure_future(self._follow(child))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -43,7 +43,7 @@ async def work(end: socket.socket) -> int:
         settings = start.source.settings(os.environ)
         if not start.insecure:
             check_exposure(settings)
-        worker = new_worker(settings, os.environ)
+        worker = new_worker(settings, os.environ, start.sealing_secret)
         await worker.listen(reuse_port=True)
     except (ConfigError, OSError, ssl.SSLError, ValueError) as error:
         channel.send(Failed(str(error)))

@@ -10,7 +10,9 @@ from msgspec import structs
 
 from portico.config import values
 from portico.config.callers import api_key, checked
+from portico.config.clouds import CloudKey
 from portico.config.errors import Path, Report
+from portico.config.kinds import ALIASES
 from portico.config.known import NOT_YET
 from portico.config.llm_form import DEFAULT_APIS
 from portico.config.references import Env
@@ -18,6 +20,7 @@ from portico.config.schema import (
     AiBackend,
     AiPolicy,
     AiTarget,
+    BackendAuth,
     BackendPolicies,
     Bind,
     Listener,
@@ -180,12 +183,15 @@ def _models(route: Route, path: Path, env: Env, report: Report) -> tuple[ModelSe
     if body is None:
         return ()
     inner = (target.policies, backend.ai.policies, backend.policies, route.policies)
+    _check_auth(inner, kind, (*path, "policies", "backendAuth"), report)
     upstream = _upstream(target, kind, body, inner, at, path)
     every = ModelSettings(
         name="*",
         provider=provider(upstream, env, report),
         model=body.model,
         strip_prefix=target.strip_prefix or "",
+        on_loss=target.on_loss or "warn",
+        fetch_remote_content=target.fetch_remote_content or False,
     )
     if body.model is not None:
         checked(values.upstream_model, body.model, (*at, "provider", kind, "model"), report)
@@ -251,14 +257,14 @@ def _upstream(
     route: Path,
 ) -> Upstream:
     """`policies` from the innermost block outwards; the first that says something wins."""
-    auth = next((p.backend_auth for p in policies if p.backend_auth is not None), None)
+    auth = next((p.backend_auth for p in policies if p.backend_auth is not None), BackendAuth())
     tls = next((p.backend_tls for p in policies if p.backend_tls is not None), None)
     return Upstream(
-        kind=kind,
+        kind=ALIASES.get(kind, kind),
         name=body.provider_override or target.name or kind,
         path=path,
         key_path=(*route, "policies", "backendAuth"),
-        api_key=None if auth is None else auth.key,
+        api_key=auth.key,
         base_url=target.base_url,
         host_override=target.host_override,
         path_override=target.path_override,
@@ -267,4 +273,31 @@ def _upstream(
         formats_path=(*path, "provider", kind, "formats"),
         tls=tls,
         tls_path=(*route, "policies", "backendTLS"),
+        cloud=_cloud(body, (*path, "provider", kind)),
+        ambient=auth.aws is not None or auth.gcp is not None,
+        aws=auth.aws,
+    )
+
+
+def _check_auth(
+    policies: tuple[BackendPolicies, ...], kind: str, path: Path, report: Report
+) -> None:
+    """One way to be authorised, and one that the provider has."""
+    for auth in (p.backend_auth for p in policies if p.backend_auth is not None):
+        ways = [name for name in ("key", "aws", "gcp") if getattr(auth, name) is not None]
+        if len(ways) != 1:
+            report.add(path, "exactly one of key, aws and gcp is needed")
+        for way, fitting in (("aws", "bedrock"), ("gcp", "vertex")):
+            if way in ways and kind != fitting:
+                report.add((*path, way), f"belongs to {fitting}")
+
+
+def _cloud(body: ProviderBody, path: Path) -> tuple[CloudKey, ...]:
+    return (
+        CloudKey("region", ("bedrock", "vertex"), (*path, "region"), body.region),
+        CloudKey("project", ("vertex",), (*path, "projectId"), body.project_id),
+        CloudKey("resource", ("azure",), (*path, "resourceName"), body.resource_name),
+        CloudKey("resource type", ("azure",), (*path, "resourceType"), body.resource_type),
+        CloudKey("api version", ("azure",), (*path, "apiVersion"), body.api_version),
+        CloudKey("project name", ("azure",), (*path, "projectName"), body.project_name),
     )

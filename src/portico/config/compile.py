@@ -3,9 +3,10 @@
 from msgspec import structs
 
 from portico.config import binds_form, llm_form, values
-from portico.config.errors import Report
+from portico.config.errors import Path, Report
 from portico.config.references import Env
 from portico.config.schema import Document
+from portico.config.secret import Secret
 from portico.config.settings import Address, ListenerSettings, LogSettings, Settings
 from portico.limits import Limits
 
@@ -24,6 +25,7 @@ def settings(doc: Document, env: Env, report: Report) -> Settings:
             access=process.logging.access,
         ),
         workers=process.workers,
+        sealing_key=sealing_key(process.sealing_key, env, ("config", "sealingKey"), report),
     )
 
 
@@ -63,6 +65,19 @@ def _admin(text: str, report: Report) -> Address | None:
         return values.listen_address(text)
     except ValueError as error:
         report.add(("config", "adminAddr"), str(error))
+        return None
+
+
+def sealing_key(written: Secret | None, env: Env, path: Path, report: Report) -> Secret | None:
+    """The key of the document, else that of `PORTICO_SEALING_KEY`, else None."""
+    text = written.reveal() if written is not None else env.get("PORTICO_SEALING_KEY")
+    if not text:
+        return None
+    try:
+        return Secret(values.sealing_key(text))
+    except ValueError as error:
+        where = "" if written is not None else "the environment variable PORTICO_SEALING_KEY: "
+        report.add(path, f"{where}{error}")
         return None
 
 

@@ -13,7 +13,8 @@ class KindDefaults(Struct, frozen=True, kw_only=True):
 
     `base_env`: the SDK's base URL variable. `base_path`: what the public base URL has as its path,
     used with the deprecated `hostOverride`. `version`: the path segment that agentgateway's
-    `pathPrefix` includes and the SDK's base URL does not.
+    `pathPrefix` includes and the SDK's base URL does not. `signs`: without a key, the credentials
+    around the process are used.
     """
 
     link: str
@@ -21,6 +22,7 @@ class KindDefaults(Struct, frozen=True, kw_only=True):
     base_env: str | None = None
     base_path: str = "/v1"
     version: str = ""
+    signs: bool = False
 
 
 KINDS: dict[str, KindDefaults] = {
@@ -42,6 +44,25 @@ KINDS: dict[str, KindDefaults] = {
         base_env="GOOGLE_GEMINI_BASE_URL",
         base_path="",
         version="/v1beta/openai",
+    ),
+    "vertex": KindDefaults(
+        link="https://googleapis.github.io/python-genai/",
+        base_env="GOOGLE_VERTEX_BASE_URL",
+        base_path="",
+        signs=True,
+    ),
+    "bedrock": KindDefaults(
+        link="https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html",
+        key_env=("AWS_BEARER_TOKEN_BEDROCK",),
+        base_env="AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
+        base_path="",
+        signs=True,
+    ),
+    "azure": KindDefaults(
+        link="https://github.com/openai/openai-python#microsoft-azure-openai",
+        key_env=("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN"),
+        base_env="AZURE_OPENAI_ENDPOINT",
+        base_path="",
     ),
     "mistral": KindDefaults(
         link="https://docs.mistral.ai/getting-started/quickstart", key_env=("MISTRAL_API_KEY",)
@@ -106,9 +127,22 @@ KINDS: dict[str, KindDefaults] = {
     "custom": KindDefaults(link="docs/configuration.md", base_path=""),
 }
 
+ALIASES = {"azureOpenAI": "azure", "together": "togetherai"}
+"""Other names of kinds: `azureOpenAI` is agentgateway's older name."""
+
 CUSTOM_PATHS = {
     "completions": "/chat/completions",
     "responses": "/responses",
     "messages": "/messages",
+    "generateContent": "/models/{model}:generateContent",
+    "converse": "/model/{model}/converse",
+    "anthropicTokenCount": "/messages/count_tokens",
+    "geminiCountTokens": "/models/{model}:countTokens",
 }
 """Where a custom provider's API is, below a base URL that has a path of its own."""
+
+CUSTOM_VERSIONS = {"generateContent": "/v1beta", "geminiCountTokens": "/v1beta", "converse": ""}
+"""What comes before it where the base URL has no path; `/v1` for the others."""
+
+COUNTED = {"anthropicTokenCount": "messages", "geminiCountTokens": "generateContent"}
+"""Types that only count tokens, and the type whose requests they count."""

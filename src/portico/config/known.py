@@ -28,11 +28,6 @@ _BODY_RULES = _words(
     promptGuard prompts transformation transformations"""
 )
 _TLS = _words("alpn cipherSuites insecureHost maxTLSVersion minTLSVersion mtlsMode subjectAltNames")
-_CLOUD = _words(
-    """awsRegion azureApiVersion azureProjectName azureResourceName azureResourceType tokenize
-    vertexProject vertexRegion"""
-)
-
 _KEYS: dict[type[Struct], frozenset[str]] = {
     schema.Document: _words(
         "backends gateways mcp policies routeGroups routes services ui workloads"
@@ -40,7 +35,7 @@ _KEYS: dict[type[Struct], frozenset[str]] = {
     schema.Llm: frozenset({"virtualModels", "gateways"} | _RULES | _BODY_RULES),
     schema.ProviderEntry: frozenset({"auth"} | _RULES | _BODY_RULES),
     schema.ModelEntry: frozenset({"auth", "matches", "passthrough"} | _RULES | _BODY_RULES),
-    schema.Params: _CLOUD,
+    schema.Params: frozenset({"tokenize"}),
     schema.LlmPolicies: frozenset({"ai"} | _RULES | _BODY_RULES),
     schema.ApiKeyPolicy: frozenset({"location"}),
     schema.CallerKeyEntry: _words("budget budgets expires rateLimit rateLimits"),
@@ -53,14 +48,14 @@ _KEYS: dict[type[Struct], frozenset[str]] = {
     schema.PathMatch: frozenset({"regex"}),
     schema.RoutePolicies: _RULES,
     schema.BackendPolicies: frozenset({"ai", "http", "tcp"} | _RULES | _BODY_RULES),
-    schema.BackendAuth: _words("aws azure copilot gcp location passthrough"),
+    schema.BackendAuth: _words("azure copilot location passthrough"),
+    schema.GcpAuth: _words("audience type"),
     schema.AiPolicy: _BODY_RULES,
     schema.Backend: _words("aws backend dynamic host mcp service weight"),
     schema.AiBackend: frozenset({"tokenize"}),
     schema.AiTarget: frozenset({"tokenize", "weight"}),
     schema.AiGroup: frozenset({"weight"}),
-    schema.ProviderBody: _CLOUD
-    | {"moderation", "region", "projectId", "guardrailIdentifier", "guardrailVersion"},
+    schema.ProviderBody: _words("guardrailIdentifier guardrailVersion moderation tokenize"),
     schema.Process: _words(
         """backend caAddress caAuthToken clusterId connectionMinTerminationDeadline
         connectionTerminationDeadline database dns enableIpv6 gateway hbone histograms http2

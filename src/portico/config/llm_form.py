@@ -1,14 +1,19 @@
 """The `llm:` form -> one listener."""
 
-from typing import Final, TypeAlias
+from typing import Final
+
+from msgspec import Struct
 
 from portico.config import values
 from portico.config.callers import api_key, checked
+from portico.config.clouds import CloudKey, Role
 from portico.config.errors import Path, Report
+from portico.config.kinds import ALIASES
 from portico.config.references import Env
 from portico.config.schema import (
     Llm,
     ModelEntry,
+    Params,
     ProviderChoice,
     ProviderEntry,
 )
@@ -16,6 +21,7 @@ from portico.config.settings import (
     Address,
     ListenerSettings,
     ModelSettings,
+    OnLoss,
     ProviderSettings,
     RouteSettings,
     RouteType,
@@ -27,19 +33,39 @@ DEFAULT_APIS: Final[dict[str, RouteType]] = {
     "/v1/chat/completions": "completions",
     "/v1/responses": "responses",
     "/v1/messages": "messages",
+    "/v1/messages/count_tokens": "anthropicTokenCount",
     "/v1/models": "models",
     "/chat/completions": "completions",
     "/responses": "responses",
     "/messages": "messages",
+    "/messages/count_tokens": "anthropicTokenCount",
     "/models": "models",
 }
 """Path suffix to API where the document does not say: both forms use it."""
 
-Found: TypeAlias = tuple[ProviderSettings, str | None]
-"""A provider and the upstream model id it forces, if any."""
+
+class Found(Struct, frozen=True):
+    """A provider, and what it says for all its models: the upstream id, if it forces one, and what
+    to do about losses and remote media."""
+
+    provider: ProviderSettings
+    model: str | None
+    on_loss: OnLoss | None = None
+    fetch_remote_content: bool | None = None
+
 
 _TOP: Path = ("llm",)
-_OWN_PARAMS = ("api_key", "base_url", "host_override", "path_override", "path_prefix")
+_CLOUD: tuple[tuple[str, Role, str], ...] = (
+    ("awsRegion", "region", "bedrock"),
+    ("vertexRegion", "region", "vertex"),
+    ("vertexProject", "project", "vertex"),
+    ("azureResourceName", "resource", "azure"),
+    ("azureResourceType", "resource type", "azure"),
+    ("azureApiVersion", "api version", "azure"),
+    ("azureProjectName", "project name", "azure"),
+)
+_OF_A_MODEL = {"model", "strip_prefix"}
+_OWN_PARAMS = tuple(name for name in Params.__struct_fields__ if name not in _OF_A_MODEL)
 
 
 def listener(llm: Llm, address: Address, env: Env, report: Report) -> ListenerSettings:
@@ -73,7 +99,9 @@ def _providers(llm: Llm, env: Env, report: Report) -> dict[str, Found]:
             report.add((*path, "params", "stripPrefix"), "belongs to a model")
         found = _inline(entry, path, env, report)
         if found is not None:
-            out[entry.name] = (found, _forced(entry))
+            out[entry.name] = Found(
+                found, _forced(entry), entry.on_loss, entry.fetch_remote_content
+            )
     return out
 
 
@@ -111,7 +139,7 @@ def _resolve(
     choice = entry.provider
     if not isinstance(choice, ProviderChoice) or choice.reference is None:
         found = _inline(entry, path, env, report)
-        return None if found is None else (found, _forced(entry))
+        return None if found is None else Found(found, _forced(entry))
     if choice.custom is not None:
         report.add((*path, "provider"), "exactly one of reference and custom is needed")
         return None
@@ -134,13 +162,14 @@ def _inline(
     if isinstance(choice, ProviderChoice) and custom is None:
         report.add((*path, "provider"), "exactly one of reference and custom is needed")
         return None
-    kind = "custom" if isinstance(choice, ProviderChoice) else choice
+    written = "custom" if isinstance(choice, ProviderChoice) else choice
+    kind = ALIASES.get(written, written)
     label = custom.provider_override if custom is not None else None
     params = entry.params
     return provider(
         Upstream(
             kind=kind,
-            name=label or (entry.name if isinstance(entry, ProviderEntry) else kind),
+            name=label or (entry.name if isinstance(entry, ProviderEntry) else written),
             path=(*path, "params"),
             key_path=(*path, "params", "apiKey"),
             api_key=params.api_key,
@@ -152,9 +181,26 @@ def _inline(
             formats_path=(*path, "provider", "custom", "formats"),
             tls=entry.tls,
             tls_path=(*path, "tls"),
+            cloud=_cloud(params, (*path, "params")),
         ),
         env,
         report,
+    )
+
+
+def _cloud(params: Params, path: Path) -> tuple[CloudKey, ...]:
+    said = (
+        params.aws_region,
+        params.vertex_region,
+        params.vertex_project,
+        params.azure_resource_name,
+        params.azure_resource_type,
+        params.azure_api_version,
+        params.azure_project_name,
+    )
+    return tuple(
+        CloudKey(role, (kind,), (*path, key), value)
+        for (key, role, kind), value in zip(_CLOUD, said, strict=True)
     )
 
 
@@ -165,7 +211,7 @@ def _forced(entry: ModelEntry | ProviderEntry) -> str | None:
 
 
 def _model(entry: ModelEntry, found: Found, path: Path, report: Report) -> ModelSettings:
-    who, forced = found
+    forced = found.model
     params = entry.params
     if params.model is not None:
         checked(values.upstream_model, params.model, (*path, "params", "model"), report)
@@ -173,8 +219,17 @@ def _model(entry: ModelEntry, found: Found, path: Path, report: Report) -> Model
         report.add((*path, "params", "stripPrefix"), "has no effect where the model id is set")
     return ModelSettings(
         name=entry.name,
-        provider=who,
+        provider=found.provider,
         model=params.model or forced,
         strip_prefix=params.strip_prefix or "",
         visibility=entry.visibility,
+        on_loss=entry.on_loss or found.on_loss or "warn",
+        fetch_remote_content=next(
+            (
+                said
+                for said in (entry.fetch_remote_content, found.fetch_remote_content)
+                if said is not None
+            ),
+            False,
+        ),
     )

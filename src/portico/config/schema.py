@@ -24,30 +24,25 @@ def _about(text: str) -> Meta:
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 
 ServedFormat: TypeAlias = Annotated[
-    Literal["completions", "responses", "messages"],
-    Meta(
-        extra={
-            "not_yet": (
-                "embeddings",
-                "rerank",
-                "realtime",
-                "models",
-                "generateContent",
-                "anthropicTokenCount",
-                "geminiCountTokens",
-            )
-        }
-    ),
+    Literal[
+        "completions",
+        "responses",
+        "messages",
+        "generateContent",
+        "converse",
+        "anthropicTokenCount",
+        "geminiCountTokens",
+    ],
+    Meta(extra={"not_yet": ("embeddings", "rerank", "realtime", "models")}),
 ]
 ServedRoute: TypeAlias = Annotated[
-    Literal["completions", "responses", "messages", "models"],
+    Literal["completions", "responses", "messages", "anthropicTokenCount", "models"],
     Meta(
         extra={
             "not_yet": (
                 "embeddings",
                 "rerank",
                 "realtime",
-                "anthropicTokenCount",
                 "generateContent",
                 "geminiCountTokens",
                 "detect",
@@ -60,12 +55,17 @@ ServedKind: TypeAlias = Literal[
     "openAI",
     "anthropic",
     "gemini",
+    "vertex",
+    "bedrock",
+    "azure",
+    "azureOpenAI",
     "mistral",
     "groq",
     "deepseek",
     "xai",
     "openrouter",
     "togetherai",
+    "together",
     "fireworks",
     "cerebras",
     "deepinfra",
@@ -79,11 +79,20 @@ ServedKind: TypeAlias = Literal[
     "vllm",
     "lmstudio",
 ]
-_LATER_KINDS = Meta(
-    extra={"not_yet": ("vertex", "bedrock", "azure", "azureOpenAI", "copilot")},
-)
+_LATER_KINDS = Meta(extra={"not_yet": ("copilot",)})
 Kind: TypeAlias = Annotated[ServedKind, _LATER_KINDS]
 KindOrCustom: TypeAlias = Annotated[Literal[ServedKind, "custom"], _LATER_KINDS]
+
+
+AzureType: TypeAlias = Literal["openAI", "foundry", "azureOpenAI", "aiServices"]
+OnLoss: TypeAlias = Literal["ignore", "warn", "reject"]
+
+_ON_LOSS = _about(
+    "(Portico) What a translation cannot carry: ignore it, warn in a header, reject the request."
+)
+_FETCH = _about(
+    "(Portico) Fetch media that a caller names by URL where the provider does not do it."
+)
 
 
 class Block(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -172,6 +181,25 @@ class Params(Block, frozen=True):
     host_override: Annotated[Text | None, _about("Deprecated, use baseUrl: host:port.")] = None
     path_override: Annotated[Text | None, _about("Deprecated, use baseUrl: whole path.")] = None
     path_prefix: Annotated[Text | None, _about("Deprecated, use baseUrl: replaces /v1.")] = None
+    aws_region: Annotated[Text | None, _about("bedrock: the region. Default: AWS_REGION.")] = None
+    vertex_region: Annotated[
+        Text | None, _about("vertex: the location. Default: GOOGLE_CLOUD_LOCATION, or global.")
+    ] = None
+    vertex_project: Annotated[
+        Text | None, _about("vertex: the project. Default: GOOGLE_CLOUD_PROJECT.")
+    ] = None
+    azure_resource_name: Annotated[
+        Text | None, _about("azure: the resource. Default: AZURE_OPENAI_ENDPOINT.")
+    ] = None
+    azure_resource_type: Annotated[
+        AzureType | None, _about("azure: openAI (*.openai.azure.com) or foundry.")
+    ] = None
+    azure_api_version: Annotated[
+        Text | None, _about("azure: v1, preview or a date. Default: OPENAI_API_VERSION, or v1.")
+    ] = None
+    azure_project_name: Annotated[Text | None, _about("azure: project of a foundry resource.")] = (
+        None
+    )
 
 
 class ProviderChoice(Block, frozen=True):
@@ -188,6 +216,8 @@ class ProviderEntry(Block, frozen=True):
     provider: Annotated[Kind | ProviderChoice, _about("A kind, or {custom: ...}.")]
     params: Annotated[Params, _about("How to reach it.")] = Params()
     tls: Annotated[ClientTls | None, _about("TLS towards it.")] = None
+    on_loss: Annotated[OnLoss | None, _ON_LOSS] = None
+    fetch_remote_content: Annotated[bool | None, _FETCH] = None
 
 
 class ModelEntry(Block, frozen=True):
@@ -203,6 +233,8 @@ class ModelEntry(Block, frozen=True):
     ] = "public"
     params: Annotated[Params, _about("How to reach it; with a reference only `model`.")] = Params()
     tls: Annotated[ClientTls | None, _about("TLS towards the provider.")] = None
+    on_loss: Annotated[OnLoss | None, _ON_LOSS] = None
+    fetch_remote_content: Annotated[bool | None, _FETCH] = None
 
 
 class LlmPolicies(Block, frozen=True):
@@ -224,10 +256,25 @@ class Llm(Block, frozen=True):
 # --- binds: -------------------------------------------------------------------------------------
 
 
-class BackendAuth(Block, frozen=True):
-    """Our credential at the provider."""
+class AwsAuth(Block, frozen=True):
+    """Credentials for AWS. An empty block: those around the process, as any AWS SDK finds them."""
 
-    key: Annotated[Secret, _about("The provider's key.")]
+    access_key_id: Annotated[Text | None, _about("Together with secretAccessKey.")] = None
+    secret_access_key: Annotated[Secret | None, _about("Together with accessKeyId.")] = None
+    session_token: Annotated[Secret | None, _about("Of a temporary credential.")] = None
+    region: Annotated[Text | None, _about("The region, if the provider block has none.")] = None
+
+
+class GcpAuth(Block, frozen=True):
+    """Credentials for Google Cloud: those around the process, as any Google SDK finds them."""
+
+
+class BackendAuth(Block, frozen=True):
+    """Our credential at the provider: one of these."""
+
+    key: Annotated[Secret | None, _about("The provider's key.")] = None
+    aws: Annotated[AwsAuth | None, _about("bedrock: AWS credentials.")] = None
+    gcp: Annotated[GcpAuth | None, _about("vertex: Google Cloud credentials.")] = None
 
 
 class BackendPolicies(Block, frozen=True):
@@ -259,7 +306,7 @@ class RoutePolicies(BackendPolicies, frozen=True):
 
 
 class ProviderBody(Block, frozen=True):
-    """What may be said of a provider in place; `formats` and the like for `custom` only."""
+    """What may be said of a provider in place; some keys are for some kinds only."""
 
     model: Annotated[Text | None, _about("Upstream model id, whatever was asked for.")] = None
     formats: Annotated[
@@ -268,6 +315,14 @@ class ProviderBody(Block, frozen=True):
     provider_override: Annotated[Text | None, _about("custom only: name in logs and metrics.")] = (
         None
     )
+    region: Annotated[Text | None, _about("bedrock, vertex: the region.")] = None
+    project_id: Annotated[Text | None, _about("vertex: the project.")] = None
+    resource_name: Annotated[Text | None, _about("azure: the resource.")] = None
+    resource_type: Annotated[
+        AzureType | None, _about("azure: openAI (*.openai.azure.com) or foundry.")
+    ] = None
+    api_version: Annotated[Text | None, _about("azure: v1, preview or a date.")] = None
+    project_name: Annotated[Text | None, _about("azure: project of a foundry resource.")] = None
 
 
 class AiTarget(Block, frozen=True):
@@ -284,6 +339,8 @@ class AiTarget(Block, frozen=True):
     host_override: Annotated[Text | None, _about("host:port; see backendTLS.")] = None
     path_override: Annotated[Text | None, _about("Whole upstream path.")] = None
     path_prefix: Annotated[Text | None, _about("Replaces /v1 upstream.")] = None
+    on_loss: Annotated[OnLoss | None, _ON_LOSS] = None
+    fetch_remote_content: Annotated[bool | None, _FETCH] = None
     policies: Annotated[BackendPolicies, _about("How to reach it.")] = BackendPolicies()
 
 
@@ -377,6 +434,13 @@ class Process(Block, frozen=True):
         Deadlines()
     )
     logging: Annotated[Logging, _about("What is logged.")] = Logging()
+    sealing_key: Annotated[
+        Secret | None,
+        _about(
+            "(Portico) Protects what callers carry between requests. 32 bytes in hex or base64, or "
+            "32 characters. Default: PORTICO_SEALING_KEY, or one made at start."
+        ),
+    ] = None
 
 
 class FrontendHttp(Block, frozen=True):

@@ -12,8 +12,11 @@ from msgspec import Struct
 from portico.config.secret import Secret
 from portico.limits import Deadlines, Limits
 
-RouteType = Literal["completions", "responses", "messages", "models"]
+RouteType = Literal["completions", "responses", "messages", "anthropicTokenCount", "models"]
 """The kinds of endpoint a path can be, in agentgateway's words."""
+
+OnLoss = Literal["ignore", "warn", "reject"]
+"""What to do about what a translation cannot carry: nothing, say so, or refuse the request."""
 
 
 class Address(Struct, frozen=True):
@@ -41,12 +44,24 @@ class UpstreamTls(Struct, frozen=True, kw_only=True):
     insecure: bool = False
 
 
+class AwsKeys(Struct, frozen=True, kw_only=True):
+    """An AWS credential written in the document."""
+
+    access_key_id: str
+    secret_access_key: Secret
+    session_token: Secret | None = None
+
+
 class ProviderSettings(Struct, frozen=True, kw_only=True):
     """Who serves a model. `kind` is a row of `portico.providers`; `name` labels logs and metrics.
 
     `base_url` has that provider's official SDK's meaning; None means the SDK's variable, resolved
     by the loader, or the public default. `formats` (custom providers only) maps a route type to
     the upstream path, relative to the base URL.
+
+    `region` and `project` are those of the clouds that have such; `api_version` is Azure's, None
+    for its v1 API. Without `api_key` (and `aws`), Bedrock and Vertex use the credentials they
+    find around the process.
     """
 
     kind: str
@@ -55,13 +70,27 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
     api_key: Secret | None = None
     formats: dict[str, str] | None = None
     tls: UpstreamTls | None = None
+    region: str | None = None
+    project: str | None = None
+    api_version: str | None = None
+    aws: AwsKeys | None = None
+
+
+def secrets_of(provider: ProviderSettings) -> list[Secret]:
+    """The credentials of a provider, as written."""
+    aws = provider.aws
+    held = [provider.api_key]
+    if aws is not None:
+        held += [aws.secret_access_key, aws.session_token]
+    return [secret for secret in held if secret is not None]
 
 
 class ModelSettings(Struct, frozen=True, kw_only=True):
     """One entry of the model list.
 
     `name` is what callers ask for: exact, `prefix*`, `*suffix` or `*`. `model` is the upstream id;
-    None sends the asked name on, without `strip_prefix`.
+    None sends the asked name on, without `strip_prefix`. `fetch_remote_content`: media that a
+    client names by URL and the provider cannot fetch are fetched here.
     """
 
     name: str
@@ -69,6 +98,8 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
     model: str | None = None
     strip_prefix: str = ""
     visibility: Literal["public", "internal"] = "public"
+    on_loss: OnLoss = "warn"
+    fetch_remote_content: bool = False
 
 
 class CallerKey(Struct, frozen=True, kw_only=True):
@@ -121,7 +152,8 @@ class LogSettings(Struct, frozen=True, kw_only=True):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """Everything the gateway needs to run."""
+    """Everything the gateway needs to run. `sealing_key` protects what clients carry between
+    requests for a provider; None: a key that is made at start and lost at the end."""
 
     listeners: tuple[ListenerSettings, ...]
     admin: Address | None = Address("127.0.0.1", 15000)
@@ -129,3 +161,4 @@ class Settings(Struct, frozen=True, kw_only=True):
     deadlines: Deadlines = Deadlines()
     log: LogSettings = LogSettings()
     workers: int = 1
+    sealing_key: Secret | None = None

@@ -5,15 +5,16 @@ Both forms fill in an `Upstream`; credentials, base URL and formats are decided 
 
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from portico.config import values
+from portico.config import clouds, values
+from portico.config.clouds import Cloud, CloudKey, CloudKeys
 from portico.config.errors import Path, Report
-from portico.config.kinds import CUSTOM_PATHS, KINDS
+from portico.config.kinds import COUNTED, CUSTOM_PATHS, CUSTOM_VERSIONS, KINDS
 from portico.config.references import Env
-from portico.config.schema import ClientTls, CustomFormat
+from portico.config.schema import AwsAuth, ClientTls, CustomFormat
 from portico.config.secret import Secret
-from portico.config.settings import ProviderSettings, UpstreamTls
+from portico.config.settings import AwsKeys, ProviderSettings, UpstreamTls
 
 _ENDPOINTS = ("/chat/completions", "/responses", "/messages")
 
@@ -34,11 +35,18 @@ class Upstream(Struct, frozen=True, kw_only=True):
     formats_path: Path = ()
     tls: ClientTls | None = None
     tls_path: Path = ()
+    cloud: tuple[CloudKey, ...] = ()
+    ambient: bool = False
+    """Whether the document asks for the credentials around the process."""
+    aws: AwsAuth | None = None
 
 
 def provider(up: Upstream, env: Env, report: Report) -> ProviderSettings:
     """The settings of `up`. Problems go to `report`; what is returned then is not to be used."""
     base = _base_url(up, env, report)
+    key = _api_key(up, env, report)
+    aws = _aws_keys(up, report)
+    cloud = _cloud(up, base, key, env, report)
     if up.kind == "custom" and base is None:
         report.add(up.path, "a custom provider needs baseUrl")
     tls = up.tls
@@ -47,9 +55,13 @@ def provider(up: Upstream, env: Env, report: Report) -> ProviderSettings:
     return ProviderSettings(
         kind=up.kind,
         name=up.name,
-        base_url=base,
-        api_key=_api_key(up, env, report),
+        base_url=cloud.base_url or base,
+        api_key=key,
         formats=_formats(up, base, report),
+        region=cloud.region,
+        project=cloud.project,
+        api_version=cloud.api_version,
+        aws=aws,
         tls=None
         if tls is None
         else UpstreamTls(
@@ -59,6 +71,46 @@ def provider(up: Upstream, env: Env, report: Report) -> ProviderSettings:
             hostname=tls.hostname,
             insecure=tls.insecure,
         ),
+    )
+
+
+def _cloud(up: Upstream, base: str | None, key: Secret | None, env: Env, report: Report) -> Cloud:
+    keys = CloudKeys(up.kind, up.cloud, env, report)
+    if up.kind == "bedrock":
+        region = up.aws.region if up.aws is not None else None
+        return clouds.bedrock(keys, region, signed=key is None, addressed=base is not None)
+    if up.kind == "vertex":
+        return clouds.vertex(keys, keyed=key is not None)
+    if up.kind == "azure":
+        written = up.base_url is not None or up.host_override is not None
+        named = keys.written("resource") is not None
+        found = clouds.azure(keys, addressed=written or (base is not None and not named))
+        if found.base_url is None and base is not None:
+            # Its SDK has base URLs that go on where the endpoint of the portal ends.
+            endpoint = base.removesuffix("/v1").removesuffix("/openai")
+            return structs.replace(found, base_url=endpoint)
+        return found
+    return Cloud()
+
+
+def _aws_keys(up: Upstream, report: Report) -> AwsKeys | None:
+    """The pair, if one is written."""
+    aws = up.aws
+    if aws is None or (aws.access_key_id is None and aws.secret_access_key is None):
+        if aws is not None and aws.session_token is not None:
+            report.add((*up.key_path, "aws"), "a session token goes with the two keys")
+        return None
+    if aws.access_key_id is None or aws.secret_access_key is None:
+        report.add((*up.key_path, "aws"), "accessKeyId and secretAccessKey go together")
+        return None
+    try:
+        values.credential(aws.access_key_id)
+    except ValueError as error:
+        report.add((*up.key_path, "aws", "accessKeyId"), str(error))
+    return AwsKeys(
+        access_key_id=aws.access_key_id,
+        secret_access_key=aws.secret_access_key,
+        session_token=aws.session_token,
     )
 
 
@@ -83,9 +135,11 @@ def sdk_base_url(kind: str, env: Mapping[str, str], path: Path, report: Report) 
 def _api_key(up: Upstream, env: Env, report: Report) -> Secret | None:
     if up.api_key is not None:
         return up.api_key
+    if up.ambient:
+        return None
     key = sdk_key(up.kind, env)
     names = KINDS[up.kind].key_env
-    if key is None and names:
+    if key is None and names and not KINDS[up.kind].signs:
         report.add(up.key_path, f"no key: set {' or '.join(names)}, or write one here")
         return None
     if key is None:
@@ -162,16 +216,32 @@ def _formats(up: Upstream, base: str | None, report: Report) -> dict[str, str] |
     for i, entry in enumerate(up.formats or ()):
         path = entry.path
         if path is None:
-            path = ("" if has_path else "/v1") + CUSTOM_PATHS[entry.type]
+            version = CUSTOM_VERSIONS.get(entry.type, "/v1")
+            path = ("" if has_path else version) + CUSTOM_PATHS[entry.type]
         where = (*up.formats_path, i)
         if entry.type in out:
             report.add((*where, "type"), "this API is listed twice")
-        try:
-            if not values.url_path(path):
-                raise ValueError("not a URL path")
-        except ValueError as error:
-            report.add((*where, "path"), str(error))
+        _check_path(entry.type, path, (*where, "path"), report)
         out[entry.type] = path
+    for counting, counted in COUNTED.items():
+        if counting in out and counted not in out:
+            report.add(up.formats_path, f"{counting} counts for {counted}, which is not listed")
     if not out:
         report.add(up.formats_path, "list at least one API")
     return out
+
+
+_ENDS = {"generateContent": ":generateContent", "converse": "/converse"}
+"""How such a path ends: that of streamed answers is made from it."""
+
+
+def _check_path(kind: str, path: str, where: Path, report: Report) -> None:
+    try:
+        if not values.url_path(path.replace("{model}", "model")):
+            raise ValueError("not a URL path")
+        if not path.endswith(_ENDS.get(kind, "")):
+            raise ValueError(f"the path has to end in {_ENDS[kind]}")
+        if kind in _ENDS and path.count("{model}") != 1:
+            raise ValueError("the path has to hold {model} once")
+    except ValueError as error:
+        report.add(where, str(error))

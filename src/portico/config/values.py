@@ -33,6 +33,8 @@ _UNITS = {
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?\.?", re.ASCII)
 _HOSTNAME = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 _URL_PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*", re.ASCII)
+MIN_SEALING_KEY = 32
+
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -164,4 +166,14 @@ def credential(text: str) -> str:
     """A key that can travel in an HTTP header."""
     if not _VISIBLE.fullmatch(text):
         raise ValueError("a key holds visible ASCII characters only, without spaces or line ends")
+    return text
+
+
+def sealing_key(text: str) -> str:
+    """Text to derive a key from: 32 characters at least, so that nobody can guess it."""
+    if len(credential(text)) < MIN_SEALING_KEY:
+        raise ValueError(
+            f"a sealing key has at least {MIN_SEALING_KEY} characters, "
+            "for instance those that openssl rand -hex 32 prints"
+        )
     return text

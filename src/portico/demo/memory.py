@@ -2,11 +2,12 @@
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+import msgspec
 from msgspec import Struct
 
-__all__ = ["BLOCK_BYTES", "Lru", "Metered", "PromptCache"]
+__all__ = ["BLOCK_BYTES", "Lru", "Metered", "PromptCache", "Stored"]
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -88,3 +89,45 @@ class PromptCache:
             blocks += 1
         tokens = BLOCK_BYTES // 4
         return Metered(total, cached * tokens, (blocks - cached) * tokens if mark else 0)
+
+
+class Stored:
+    """Responses that were kept, their items by id, and the calls each left open."""
+
+    __slots__ = ("_calls", "_items", "_responses")
+
+    def __init__(self, size: int = 512) -> None:
+        self._responses: Lru[str, bytes] = Lru(size)
+        self._calls: Lru[str, frozenset[str]] = Lru(size)
+        self._items: Lru[str, dict[str, Any]] = Lru(8 * size)
+
+    def put(self, body: bytes) -> None:
+        """Keep an encoded response."""
+        response = msgspec.json.decode(body)
+        calls = set()
+        for item in response["output"]:
+            self._items.put(item["id"], item)
+            if "call_id" in item:
+                calls.add(item["call_id"])
+        self._responses.put(response["id"], body)
+        self._calls.put(response["id"], frozenset(calls))
+
+    def get(self, name: str) -> bytes | None:
+        """The response, as it was sent."""
+        return self._responses.get(name)
+
+    def item(self, name: str) -> dict[str, Any] | None:
+        """An item of any kept response."""
+        return self._items.get(name)
+
+    def chain(self, name: str) -> frozenset[str] | None:
+        """The ids of the calls a response left open; None when it is not there."""
+        return self._calls.get(name) if self._responses.get(name) is not None else None
+
+    def pop(self, name: str) -> bytes | None:
+        """Forget a response and its items."""
+        body = self._responses.pop(name)
+        if body is not None:
+            for item in msgspec.json.decode(body)["output"]:
+                self._items.pop(item["id"])
+        return body

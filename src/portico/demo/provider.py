@@ -2,24 +2,34 @@
 
 Paths, each also without `/v1`: POST `responses`, `responses/input_tokens`, `chat/completions`,
 `messages`, `messages/count_tokens`; GET `models`, `models/{id}`, `responses/{id}`; DELETE
-`responses/{id}`. Any model name is served and echoed; credentials are not looked at.
+`responses/{id}`. As clouds serve them (`routes.py`):
+
+* Gemini, `/v1beta/models/{model}:` with `generateContent`, `streamGenerateContent`, `countTokens`
+* Vertex AI, the same below `/v1/projects/{p}/locations/{l}/publishers/google/models/{model}:`, and
+  Claude at `publishers/anthropic/models/{model}:` with `rawPredict`, `streamRawPredict`
+* Bedrock, `/model/{id}/` with `converse`, `converse-stream`, `count-tokens`
+* Azure, `/openai/v1/...` and `/openai/deployments/{name}/chat/completions?api-version=...`
+
+Any model name is served and echoed. The clouds want to see a credential of the right form.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
+from msgspec import structs
 
-from portico.demo.chat import read_chat
+from portico.demo.arrival import JSON, Arrival, Exchange
 from portico.demo.directives import Directives
-from portico.demo.faults import RefusedError, anthropic_error, encode, openai_error, readable
-from portico.demo.memory import Lru, PromptCache
-from portico.demo.messages import count_messages, read_messages
-from portico.demo.models import model, models
-from portico.demo.responses_in import count_responses, read_responses
+from portico.demo.faults import RefusedError, encode, envelope, readable, worded
+from portico.demo.memory import Lru, Metered, PromptCache, Stored
+from portico.demo.models import google_models, model, models
+from portico.demo.routes import COUNT, CREATE, Route, check_credential, route, vendor_of
 from portico.demo.script import Ask, Stamp, Turn, play
+from portico.demo.seals import digest
+from portico.demo.shapes import WrongError
 from portico.errors import PorticoError
 from portico.http.messages import Reply, Request
 from portico.ids import IdSource
@@ -29,45 +39,6 @@ __all__ = ["DemoProvider"]
 _BREATH = 64
 """After this many unpaced events the loop gets a turn, so that cancelling works."""
 _SILENCE = 3600.0
-_JSON_HEADERS = b"content-type: application/json\r\n"
-_STREAM_HEADERS = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
-
-
-class _Exchange(Protocol):
-    """What the dialects' decoded requests have in common."""
-
-    @property
-    def path(self) -> bytes: ...
-    @property
-    def ask(self) -> Ask: ...
-    @property
-    def prompt(self) -> list[bytes]: ...
-    @property
-    def cache_key(self) -> str | None: ...
-    @property
-    def marks_cache(self) -> bool: ...
-    @property
-    def stream(self) -> bool: ...
-    @property
-    def stored(self) -> bool: ...
-    @property
-    def previous(self) -> str | None: ...
-    def answer(self, turn: Turn, stamp: Stamp) -> bytes: ...
-    def events(self, turn: Turn, stamp: Stamp) -> Iterator[bytes]: ...
-    def failure(
-        self, turn: Turn, stamp: Stamp, error: RefusedError, after: int
-    ) -> Iterator[bytes]: ...
-
-
-_CREATE: dict[bytes, Callable[[bytes], _Exchange]] = {
-    b"/responses": read_responses,
-    b"/chat/completions": read_chat,
-    b"/messages": read_messages,
-}
-_COUNT: dict[bytes, Callable[[bytes], list[bytes]]] = {
-    b"/responses/input_tokens": count_responses,
-    b"/messages/count_tokens": count_messages,
-}
 
 
 class _Gate:
@@ -114,7 +85,7 @@ class DemoProvider:
         self._clock = clock
         self._ids = ids or IdSource("d")
         self._prompts = PromptCache()
-        self._responses: Lru[str, bytes] = Lru(512)
+        self._stored = Stored()
         self._faults: Lru[tuple[str, str], int] = Lru(1024)
 
     def admit(self, request: Request) -> PorticoError | None:
@@ -124,59 +95,93 @@ class DemoProvider:
     def refuse(self, request: Request | None, reply: Reply, error: PorticoError) -> None:
         """Answer what the server itself refused."""
         refused = RefusedError(error.http_status, error.message, code=error.code)
-        path = _path(request) if request is not None else b""
-        self._fail(reply, path, self._uid(), refused)
+        vendor = vendor_of(_path(request)) if request is not None else "openai"
+        self._fail(reply, vendor, self._uid(), refused)
 
     async def handle(self, request: Request, reply: Reply) -> None:
         """Serve one request."""
         path = _path(request)
         uid = self._uid()
+        found = route(path)
+        vendor = vendor_of(path) if found is None else found.vendor
         try:
-            read = _CREATE.get(path)
-            if read is not None and request.method == b"POST":
-                await self._create(read(request.body), reply, uid)
-                return
-            body = encode(self._look_up(request, path))
+            if found is not None and request.method == b"POST":
+                arrival = self._arrival(request, path, found)
+                check_credential(path, found, arrival)
+                if not found.counts:
+                    exchange = CREATE[found.dialect](arrival)
+                    await self._create(exchange, vendor, reply, uid)
+                    return
+                body = encode(_counted(found, COUNT[found.dialect](arrival)))
+            else:
+                body = encode(self._look_up(request, path, found))
         except RefusedError as error:
-            self._fail(reply, path, uid, error)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            self._fail(reply, path, uid, readable(error))
+            self._fail(reply, vendor, uid, error)
+        except WrongError as error:
+            self._fail(reply, vendor, uid, worded(vendor, error))
+        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+            self._fail(reply, vendor, uid, readable(error))
         else:
-            reply.send(200, _JSON_HEADERS + _request_id(path, uid), body)
+            reply.send(200, JSON + _request_id(vendor, uid), body)
+
+    def _arrival(self, request: Request, path: str, found: Route) -> Arrival:
+        return Arrival(
+            body=request.body,
+            model=found.model,
+            stream=found.stream,
+            vendor=found.vendor,
+            method=request.method.decode("latin-1"),
+            path=path,
+            query=request.query.decode("latin-1"),
+            headers=request.headers,
+            item=self._stored.item,
+            chain=self._stored.chain,
+        )
 
     # -- creating ------------------------------------------------------------------------------
 
-    async def _create(self, exchange: _Exchange, reply: Reply, uid: str) -> None:
+    async def _create(self, exchange: Exchange, vendor: str, reply: Reply, uid: str) -> None:
         ask = exchange.ask
         order = self._order(ask)
-        if exchange.previous is not None and self._responses.get(exchange.previous) is None:
-            message = f"Previous response with id '{exchange.previous}' not found."
-            raise RefusedError(
-                400, message, code="previous_response_not_found", param="previous_response_id"
-            )
         if order.first_delay:
             await asyncio.sleep(order.first_delay)
         if order.status is not None:
             message = f"The demo model was asked to answer with status {order.status}."
             raise RefusedError(
-                order.status, message, code=order.code, retry_after=order.retry_after
+                order.status,
+                message,
+                code=order.code,
+                kind=order.kind,
+                retry_after=order.retry_after,
             )
-        metered = self._prompts.meter(
-            ask.model, exchange.prompt, exchange.cache_key, exchange.marks_cache
+        if order.finish == "blocked" and vendor in ("openai", "azure"):
+            message = "The response was filtered due to the prompt triggering a content policy."
+            raise RefusedError(400, message, code="content_filter", param="prompt")
+        metered = _costs(
+            self._prompts.meter(
+                ask.model, exchange.prompt, exchange.cache_key, exchange.marks_cache
+            ),
+            order,
         )
         turn = play(ask, metered, order)
-        stamp = Stamp(uid, int(self._clock()))
+        stamp = Stamp(uid, int(self._clock()), _about(exchange, turn))
         if exchange.stream:
-            await self._stream(exchange, order, turn, stamp, reply)
+            await self._stream(exchange, vendor, order, turn, stamp, reply)
         else:
-            await self._whole(exchange, order, turn, stamp, reply)
+            await self._whole(exchange, vendor, order, turn, stamp, reply)
 
     async def _whole(
-        self, exchange: _Exchange, order: Directives, turn: Turn, stamp: Stamp, reply: Reply
+        self,
+        exchange: Exchange,
+        vendor: str,
+        order: Directives,
+        turn: Turn,
+        stamp: Stamp,
+        reply: Reply,
     ) -> None:
-        headers = _JSON_HEADERS + _request_id(exchange.path, stamp.uid)
+        headers = JSON + _request_id(vendor, stamp.uid)
         if order.error is not None:
-            raise RefusedError(500, "The demo model was asked to fail.", code=order.code)
+            raise _asked(order)
         if order.hang is not None:
             await asyncio.sleep(_SILENCE)
         body = exchange.answer(turn, stamp)
@@ -189,17 +194,23 @@ class DemoProvider:
                 reply.end()
             return
         if exchange.stored:
-            self._responses.put(f"resp_{stamp.uid}", body)
+            self._stored.put(body)
         reply.send(200, headers, body)
 
     async def _stream(
-        self, exchange: _Exchange, order: Directives, turn: Turn, stamp: Stamp, reply: Reply
+        self,
+        exchange: Exchange,
+        vendor: str,
+        order: Directives,
+        turn: Turn,
+        stamp: Stamp,
+        reply: Reply,
     ) -> None:
         gate = _Gate()
         events = exchange.events(turn, stamp)
         faults = (order.cut, order.fin, order.hang, order.error)
         last = min((each for each in faults if each is not None), default=None)
-        reply.start(200, _STREAM_HEADERS + _request_id(exchange.path, stamp.uid), None)
+        reply.start(200, exchange.stream_headers + _request_id(vendor, stamp.uid), None)
         reply.attach(gate)
         delay = order.delay or self._pace
         sent = 0
@@ -210,19 +221,21 @@ class DemoProvider:
                 await asyncio.sleep(0)
             if gate.paused:
                 await gate.wait()
-            reply.write(frame)
+            if order.split is None:
+                reply.write(frame)
+            else:
+                await _in_pieces(frame, order.split, reply, gate)
             sent += 1
         if last is None:
             if exchange.stored:
-                self._responses.put(f"resp_{stamp.uid}", exchange.answer(turn, stamp))
+                self._stored.put(exchange.answer(turn, stamp))
         elif last == order.cut:
             reply.abort()
             return
         elif last == order.hang:
             await asyncio.sleep(_SILENCE)
         elif last == order.error:
-            error = RefusedError(500, "The demo model was asked to fail.", code=order.code)
-            for frame in exchange.failure(turn, stamp, error, sent):
+            for frame in exchange.failure(turn, stamp, _asked(order), sent):
                 reply.write(frame)
         reply.end()
 
@@ -238,28 +251,27 @@ class DemoProvider:
 
     # -- everything else -----------------------------------------------------------------------
 
-    def _look_up(self, request: Request, path: bytes) -> Any:
+    def _look_up(self, request: Request, path: str, found: Route | None) -> Any:
+        """What is read or deleted; whatever else is refused."""
         method = request.method
-        count = _COUNT.get(path)
-        if count is not None and method == b"POST":
-            tokens = PromptCache(1).meter("", count(request.body), None, False).total
-            kind = {} if path.startswith(b"/messages") else {"object": "response.input_tokens"}
-            return {**kind, "input_tokens": tokens}
-        if path == b"/models" and method == b"GET":
-            return models(b"anthropic-version" in request.headers)
-        room, _, name = path[1:].partition(b"/")
-        key = name.decode("utf-8", "replace")
-        if room == b"models" and key and method == b"GET":
-            return model(key, b"anthropic-version" in request.headers)
-        if room == b"responses" and key and method in (b"GET", b"DELETE"):
-            stored = self._responses.get(key)
+        anthropic = b"anthropic-version" in request.headers
+        if path.startswith("/v1beta/models") and method == b"GET":
+            return google_models(path.removeprefix("/v1beta/models").strip("/"))
+        short = path.removeprefix("/openai").removeprefix("/v1")
+        if short == "/models" and method == b"GET":
+            return models(anthropic)
+        room, _, key = short[1:].partition("/")
+        if room == "models" and key and method == b"GET":
+            return model(key, anthropic)
+        if room == "responses" and key and method in (b"GET", b"DELETE"):
+            stored = self._stored.get(key)
             if stored is None:
                 raise RefusedError(404, f"Response with id '{key}' not found.", param="id")
             if method == b"GET":
                 return msgspec.Raw(stored)
-            self._responses.pop(key)
+            self._stored.pop(key)
             return {"id": key, "object": "response", "deleted": True}
-        if path in _CREATE or path in _COUNT or path == b"/models":
+        if found is not None or short == "/models":
             raise RefusedError(
                 405, "This path does not take this method.", code="method_not_allowed"
             )
@@ -268,22 +280,61 @@ class DemoProvider:
     def _uid(self) -> str:
         return self._ids().removeprefix("d_")
 
-    def _fail(self, reply: Reply, path: bytes, uid: str, error: RefusedError) -> None:
-        headers = _JSON_HEADERS + _request_id(path, uid)
-        if error.retry_after is not None:
-            headers += f"retry-after: {error.retry_after:g}\r\n".encode()
-        if path.startswith(b"/messages"):
-            body = encode(anthropic_error(error, f"req_{uid}"))
-        else:
-            body = encode({"error": openai_error(error)})
-        reply.send(error.status, headers, body)
+    def _fail(self, reply: Reply, vendor: str, uid: str, error: RefusedError) -> None:
+        headers, body = envelope(vendor, error, uid)
+        reply.send(error.status, JSON + _request_id(vendor, uid) + headers, body)
 
 
-def _path(request: Request) -> bytes:
-    return request.target.removeprefix(b"/v1")
+async def _in_pieces(frame: bytes, size: int, reply: Reply, gate: _Gate) -> None:
+    """Write `frame` so that every piece has a chance to be a read of its own."""
+    for start in range(0, len(frame), size):
+        if gate.paused:
+            await gate.wait()
+        reply.write(frame[start : start + size])
+        await asyncio.sleep(0)
 
 
-def _request_id(path: bytes, uid: str) -> bytes:
-    """Anthropic calls the header `request-id`."""
-    name = b"request-id" if path.startswith(b"/messages") else b"x-request-id"
-    return b"%b: req_%b\r\n" % (name, uid.encode())
+def _asked(order: Directives) -> RefusedError:
+    return RefusedError(500, "The demo model was asked to fail.", code=order.code, kind=order.kind)
+
+
+def _about(exchange: Exchange, turn: Turn) -> str:
+    """A digest of prompt and answer: equal for equal requests, streamed or not."""
+    said = encode([exchange.ask.model, *(segment.pieces for segment in turn.segments)])
+    return digest(b"".join((*exchange.prompt, said)).decode("utf-8", "replace"))
+
+
+def _costs(metered: Metered, order: Directives) -> Metered:
+    if order.cached is None and order.written is None:
+        return metered
+    cached = metered.cached if order.cached is None else order.cached
+    written = metered.written if order.written is None else order.written
+    return structs.replace(
+        metered, total=metered.total + cached + written, cached=cached, written=written
+    )
+
+
+def _counted(found: Route, prompt: list[bytes]) -> dict[str, Any]:
+    tokens = PromptCache(1).meter("", prompt, None, False).total
+    if found.dialect == "gemini":
+        details = [{"modality": "TEXT", "tokenCount": tokens}]
+        return {"totalTokens": tokens, "promptTokensDetails": details}
+    if found.dialect == "converse":
+        return {"inputTokens": tokens}
+    if found.dialect == "messages":
+        return {"input_tokens": tokens}
+    return {"object": "response.input_tokens", "input_tokens": tokens}
+
+
+def _path(request: Request) -> str:
+    return request.target.decode("utf-8", "replace")
+
+
+_ID_HEADERS = {"anthropic": b"request-id", "bedrock": b"x-amzn-requestid"}
+
+
+def _request_id(vendor: str, uid: str) -> bytes:
+    """Everyone but Google names the request, Anthropic and Amazon under names of their own."""
+    if vendor in ("gemini", "vertex"):
+        return b""
+    return b"%b: req_%b\r\n" % (_ID_HEADERS.get(vendor, b"x-request-id"), uid.encode())

@@ -2,7 +2,8 @@
 
 `sequence_number` counts from 0 without gaps, every item and part is announced and closed, the
 terminal event carries the same object that `answer` gives. As OpenAI does, no `[DONE]`. Reasoning
-is an item with `encrypted_content`: its summary when one was asked for, else its raw text.
+is an item with `encrypted_content`: its summary when one was asked for, else its raw text. A call
+that came after reasoning has an `id` with an `r`, so that it is refused without it on its return.
 The request side is in `responses_in.py`.
 """
 
@@ -11,12 +12,18 @@ from typing import Any
 
 from msgspec import Raw, Struct
 
+from portico.demo.arrival import SSE
 from portico.demo.faults import RefusedError, encode, openai_error
-from portico.demo.script import Ask, Call, Pieces, Stamp, Turn, seal
+from portico.demo.script import Ask, Call, Pieces, Say, Search, Segment, Stamp, Thought, Turn
+from portico.demo.seals import seal
 
 __all__ = ["Responses"]
 
-_REASONS = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_REASONS = {
+    "length": "max_output_tokens",
+    "context": "max_output_tokens",
+    "content_filter": "content_filter",
+}
 
 
 class Responses(Struct, frozen=True, kw_only=True):
@@ -30,9 +37,10 @@ class Responses(Struct, frozen=True, kw_only=True):
     previous: str | None
     summary: bool
     echo: dict[str, Raw]
+    sources: bool = False
 
-    path = b"/responses"
     marks_cache = False
+    stream_headers = SSE
 
     def answer(self, turn: Turn, stamp: Stamp) -> bytes:
         """The whole body of an unstreamed answer, and the object of the terminal event."""
@@ -45,17 +53,20 @@ class Responses(Struct, frozen=True, kw_only=True):
         yield writer.event("response.created", opening)
         yield writer.event("response.in_progress", opening)
         items = self._items(turn, stamp)
-        for index, item in enumerate(items):
+        for index, (segment, item) in enumerate(zip(turn.segments, items, strict=True)):
             added = {"output_index": index, "item": _shell(item)}
             yield writer.event("response.output_item.added", added)
             where = {"item_id": item["id"], "output_index": index}
-            if item["type"] == "reasoning":
-                yield from writer.reasoning(where, turn.reasoning, self.summary)
-            elif item["type"] == "message":
-                yield from writer.message(where, turn.text)
-            else:
-                call = turn.calls[index - len(items) + len(turn.calls)]
-                yield from writer.call(where, call)
+            if type(segment) is Thought:
+                if not segment.hidden:
+                    yield from writer.reasoning(where, segment.pieces, self.summary)
+            elif type(segment) is Say:
+                yield from writer.message(where, segment, item["content"][0])
+            elif type(segment) is Search:
+                for step in ("in_progress", "searching", "completed"):
+                    yield writer.event(f"response.web_search_call.{step}", where)
+            elif type(segment) is Call:
+                yield from writer.call(where, segment)
             yield writer.event("response.output_item.done", {"output_index": index, "item": item})
         final = self._finished(turn, stamp)
         yield writer.event(f"response.{final['status']}", {"response": final})
@@ -105,47 +116,82 @@ class Responses(Struct, frozen=True, kw_only=True):
         return body
 
     def _items(self, turn: Turn, stamp: Stamp) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = []
-        if turn.reasoning:
-            thought = "".join(turn.reasoning)
-            item: dict[str, Any] = {"id": f"rs_{stamp.uid}", "type": "reasoning"}
-            if self.summary:
-                item["summary"] = [{"type": "summary_text", "text": thought}]
+        items = []
+        thought = False
+        for index, segment in enumerate(turn.segments):
+            if type(segment) is Thought:
+                thought = True
+                items.append(self._reasoning(turn, stamp, index))
             else:
-                item["summary"] = []
-                item["content"] = [{"type": "reasoning_text", "text": thought}]
-            items.append({**item, "encrypted_content": seal(thought)})
-        if turn.text:
-            items.append(
-                {
-                    "id": f"msg_{stamp.uid}",
-                    "type": "message",
-                    "status": "completed",
-                    "role": "assistant",
-                    "content": [_part("".join(turn.text))],
-                }
-            )
-        for index, call in enumerate(turn.calls):
-            items.append(_call_item(call, stamp, index))
+                items.append(self._item(segment, f"{stamp.uid}{'r' if thought else '_'}{index}"))
         if turn.finish in _REASONS and items and "status" in items[-1]:
             items[-1]["status"] = "incomplete"
         return items
 
+    def _reasoning(self, turn: Turn, stamp: Stamp, index: int) -> dict[str, Any]:
+        segment = turn.segments[index]
+        thought = "".join(segment.pieces)
+        item: dict[str, Any] = {"id": f"rs_{stamp.uid}_{index}", "type": "reasoning", "summary": []}
+        if type(segment) is Thought and not segment.hidden:
+            if self.summary:
+                item["summary"] = [{"type": "summary_text", "text": thought}]
+            else:
+                item["content"] = [{"type": "reasoning_text", "text": thought}]
+        state = seal("reasoning", "", turn=stamp.turn, index=index, after=turn.after(index))
+        return {**item, "encrypted_content": state}
 
-def _part(text: str) -> dict[str, Any]:
-    return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
+    def _item(self, segment: Segment, key: str) -> dict[str, Any]:
+        if type(segment) is Call:
+            return _call_item(segment, key)
+        if type(segment) is Search:
+            action: dict[str, Any] = {"type": "search", "query": segment.query}
+            action["queries"] = [segment.query]
+            if self.sources:
+                action["sources"] = [{"type": "url", "url": each.url} for each in segment.sources]
+            head = {"id": f"ws_{key}", "type": "web_search_call"}
+            return {**head, "status": "completed", "action": action}
+        part = _refusal if type(segment) is Say and segment.refusal else _part
+        return {
+            "id": f"msg_{key}",
+            "type": "message",
+            "status": "completed",
+            "role": "assistant",
+            "content": [part(segment)],
+        }
 
 
-def _call_item(call: Call, stamp: Stamp, index: int) -> dict[str, Any]:
-    arguments = "".join(call.arguments)
+def _part(segment: Segment) -> dict[str, Any]:
+    annotations = [
+        {
+            "type": "url_citation",
+            "start_index": start,
+            "end_index": end,
+            "url": source.url,
+            "title": source.title,
+        }
+        for start, end, source in (segment.cited() if type(segment) is Say else ())
+    ]
+    return _output_text("".join(segment.pieces), annotations)
+
+
+def _output_text(text: str, annotations: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": "output_text", "annotations": annotations, "logprobs": [], "text": text}
+
+
+def _refusal(segment: Segment) -> dict[str, Any]:
+    return {"type": "refusal", "refusal": "".join(segment.pieces)}
+
+
+def _call_item(call: Call, key: str) -> dict[str, Any]:
     if call.custom:
-        head: dict[str, Any] = {"id": f"ctc_{stamp.uid}{index}", "type": "custom_tool_call"}
-        tail = {"input": arguments}
+        head: dict[str, Any] = {"id": f"ctc_{key}", "type": "custom_tool_call"}
+        tail = {"input": call.whole}
     else:
-        head = {"id": f"fc_{stamp.uid}{index}", "type": "function_call"}
-        tail = {"arguments": arguments}
-    call_id = f"call_{stamp.uid}{index}"
-    return {**head, "status": "completed", "call_id": call_id, "name": call.name, **tail}
+        head = {"id": f"fc_{key}", "type": "function_call"}
+        tail = {"arguments": call.whole}
+    more = {} if call.namespace is None else {"namespace": call.namespace}
+    call_id = f"call_{key}"
+    return {**head, "status": "completed", "call_id": call_id, "name": call.name, **more, **tail}
 
 
 def _shell(item: dict[str, Any]) -> dict[str, Any]:
@@ -155,6 +201,7 @@ def _shell(item: dict[str, Any]) -> dict[str, Any]:
     if "status" in shell:
         shell["status"] = "in_progress"
     shell.pop("encrypted_content", None)
+    shell.pop("action", None)
     return shell
 
 
@@ -178,20 +225,32 @@ class _Writer:
             yield b'%b"delta":%b,"sequence_number":%d}\n\n' % (head, encode(text), self._next)
             self._next += 1
 
-    def message(self, where: dict[str, Any], texts: Pieces) -> Iterator[bytes]:
+    def message(self, where: dict[str, Any], said: Say, part: dict[str, Any]) -> Iterator[bytes]:
         at = {**where, "content_index": 0}
-        whole = "".join(texts)
-        yield self.event("response.content_part.added", {**at, "part": _part("")})
-        yield from self.deltas("response.output_text.delta", {**at, "logprobs": []}, texts)
-        yield self.event("response.output_text.done", {**at, "text": whole, "logprobs": []})
-        yield self.event("response.content_part.done", {**at, "part": _part(whole)})
+        whole = "".join(said.pieces)
+        if said.refusal:
+            empty: dict[str, Any] = {"type": "refusal", "refusal": ""}
+            yield self.event("response.content_part.added", {**at, "part": empty})
+            yield from self.deltas("response.refusal.delta", at, said.pieces)
+            yield self.event("response.refusal.done", {**at, "refusal": whole})
+        else:
+            empty = _output_text("", [])
+            yield self.event("response.content_part.added", {**at, "part": empty})
+            yield from self.deltas(
+                "response.output_text.delta", {**at, "logprobs": []}, said.pieces
+            )
+            for index, each in enumerate(part["annotations"]):
+                more = {"annotation_index": index, "annotation": each}
+                yield self.event("response.output_text.annotation.added", {**at, **more})
+            yield self.event("response.output_text.done", {**at, "text": whole, "logprobs": []})
+        yield self.event("response.content_part.done", {**at, "part": part})
 
     def call(self, where: dict[str, Any], call: Call) -> Iterator[bytes]:
-        whole = "".join(call.arguments)
-        if call.custom:
-            stem, done = "response.custom_tool_call_input", {"input": whole}
-        else:
-            stem, done = "response.function_call_arguments", {"arguments": whole, "name": call.name}
+        done = {"input": call.whole}
+        stem = "response.custom_tool_call_input"
+        if not call.custom:
+            stem = "response.function_call_arguments"
+            done = {"arguments": call.whole, "name": call.name}
         yield from self.deltas(f"{stem}.delta", where, call.arguments)
         yield self.event(f"{stem}.done", {**where, **done})
 

@@ -1,234 +1,306 @@
 """OpenAI Responses, as the demo provider reads it.
 
-Like the real service it answers 400 for a `previous_response_id` it does not know and for
-reasoning state it did not issue. It keeps responses but no conversations, and runs nothing in the
-background.
+Like the real service it answers 400 for a `previous_response_id` it does not know, for reasoning
+state it did not issue, and for items that lost their company: a call without its output, an output
+without its call, reasoning without what it led to. It keeps responses but no conversations, and
+runs nothing in the background. The shapes of items are in `responses_items.py`.
 """
 
 from typing import Any
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
-from portico.demo.chat import text_of
+from portico.demo.arrival import Arrival
+from portico.demo.chat_in import text_of
 from portico.demo.directives import directives_of
-from portico.demo.faults import RefusedError, encode, missing_parameter
+from portico.demo.faults import encode
+from portico.demo.openai_rules import (
+    COMMON,
+    EFFORT,
+    JSON_OBJECT,
+    NAME,
+    check_strict,
+    insist_json,
+    invalid,
+)
 from portico.demo.responses import Responses
-from portico.demo.script import Ask, Tool, choose, sealed
+from portico.demo.responses_items import INPUT, TOOL_CHOICE, TOOLS, check_items
+from portico.demo.script import Ask, Tool, choose
+from portico.demo.shapes import (
+    anything,
+    array,
+    either,
+    flag,
+    obj,
+    tagged,
+    text,
+    whole,
+)
 
 __all__ = ["count_responses", "read_responses"]
 
-_NULL = Raw(b"null")
-_JSON_OBJECT = {"type": "object", "properties": {"answer": {"type": "string"}}}
 _SECRET = ("authorization", "headers")
+_SEARCHES = ("web_search", "web_search_preview")
+_STRING = text()
+_SUMMARY = text("auto", "concise", "detailed")
+_INCLUDE = text(
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+    "reasoning.encrypted_content",
+    "message.output_text.logprobs",
+)
+_FORMAT = tagged(
+    {
+        "text": obj({"type": _STRING}),
+        "json_object": obj({"type": _STRING}),
+        "json_schema": obj(
+            {
+                "type": _STRING,
+                "name": text(pattern=NAME, low=1, high=64),
+                "schema": obj(open_=True),
+            },
+            {"strict": flag, "description": _STRING},
+            nulls=True,
+        ),
+    }
+)
+_TEXT = obj(None, {"format": _FORMAT, "verbosity": text("low", "medium", "high")}, nulls=True)
+_REASONING = obj(
+    None,
+    {
+        "effort": EFFORT,
+        "summary": _SUMMARY,
+        "generate_summary": _SUMMARY,
+        "context": text("auto", "current_turn", "all_turns"),
+        "mode": _STRING,
+    },
+    nulls=True,
+)
+_INSTRUCTIONS = either(string=_STRING, array=INPUT)
+_CONVERSATION = either(string=_STRING, object_=obj({"id": _STRING}))
+_COUNTED = {
+    "conversation": _CONVERSATION,
+    "input": either(string=_STRING, array=INPUT),
+    "instructions": _INSTRUCTIONS,
+    "model": text(low=1),
+    "parallel_tool_calls": flag,
+    "personality": _STRING,
+    "previous_response_id": _STRING,
+    "reasoning": _REASONING,
+    "text": _TEXT,
+    "tool_choice": TOOL_CHOICE,
+    "tools": TOOLS,
+    "truncation": text("auto", "disabled"),
+}
+_COUNT = obj(None, _COUNTED, nulls=True)
+_BODY = obj(
+    {"model": _COUNTED["model"], "input": _COUNTED["input"]},
+    {
+        **_COUNTED,
+        **COMMON,
+        "background": flag,
+        "client_metadata": anything,  # Codex sends it
+        "context_management": array(obj(open_=True)),
+        "include": array(_INCLUDE),
+        "max_output_tokens": whole(16),
+        "max_tool_calls": whole(1),
+        "prompt": obj({"id": _STRING}, open_=True),
+        "stream_options": obj(None, {"include_obfuscation": flag}, nulls=True),
+    },
+    nulls=True,
+)
 
 
-class _Item(Struct):
-    type: str | None = None
-    role: str | None = None
-    content: str | list[Any] | None = None
-    output: str | list[Any] | None = None
-    encrypted_content: str | None = None
-
-
-class _Text(Struct):
-    format: dict[str, Any] | None = None
-    verbosity: str | None = None
-
-
-class _Body(Struct):
-    model: str = ""
-    input: str | list[Raw] | None = None
-    instructions: Raw = _NULL
-    previous_response_id: str | None = None
-    conversation: Raw = _NULL
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
-    max_tool_calls: int | None = None
-    max_output_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    top_logprobs: int | None = None
-    text: _Text | None = None
-    reasoning: dict[str, Any] | None = None
-    stream: bool | None = None
-    background: bool | None = None
-    store: bool | None = None
-    metadata: dict[str, str] | None = None
-    truncation: str | None = None
-    service_tier: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-    user: str | None = None
-
-
-_body = msgspec.json.Decoder(_Body).decode
-_item = msgspec.json.Decoder(_Item).decode
-
-
-def count_responses(raw: bytes) -> list[bytes]:
+def count_responses(arrival: Arrival) -> list[bytes]:
     """The prompt of an `input_tokens` request, for the meter."""
-    return _prompt(_body(raw))
+    return _prompt(_COUNT(arrival.json(), ()))
 
 
-def read_responses(raw: bytes) -> Responses:
-    """Decode a request body. Raises `RefusedError` or msgspec's errors."""
-    body = _body(raw)
+def read_responses(arrival: Arrival) -> Responses:
+    """Decode a request. Raises `RefusedError`, `WrongError` or msgspec's errors."""
+    body: dict[str, Any] = _BODY(arrival.json(), ())
     _insist(body)
-    items = body.input if isinstance(body.input, list) else []
-    if b'"encrypted_content"' in raw:
-        _verify(items)
-    text, results = (body.input, ()) if isinstance(body.input, str) else _last_turn(items)
-    order, text = directives_of(body.model, text)
+    model: str = body["model"]
+    items = body["input"] if isinstance(body["input"], list) else []
+    chain = frozenset[str]()
+    previous = body.get("previous_response_id")
+    if previous is not None:
+        known = arrival.chain(previous)
+        if known is None:
+            message = f"Previous response with id '{previous}' not found."
+            raise invalid("previous_response_id", message, "previous_response_not_found")
+        chain = known
+    shown = check_items(items, chain, arrival.item)
+    if isinstance(body["input"], str):
+        said, results, seen = body["input"], tuple[str, ...](), tuple[str, ...]()
+    else:
+        said, results, seen = _last_turn(items, shown)
+    order, said = directives_of(model, said)
     tools, must_call = _tools(body)
-    reasoning = body.reasoning or {}
+    reasoning = body.get("reasoning", {})
     summary = bool(reasoning.get("summary") or reasoning.get("generate_summary"))
     effort = reasoning.get("effort")
+    prompt = _prompt(body)
     ask = Ask(
-        model=body.model,
-        text=text,
+        model=model,
+        text=said,
         order=order,
         results=results,
+        seen=seen,
         tools=tools,
         must_call=must_call,
-        parallel=body.parallel_tool_calls is not False,
+        parallel=body.get("parallel_tool_calls") is not False,
+        searches=any(each["type"].startswith(_SEARCHES) for each in body.get("tools", ())),
         thinks=effort != "none" if effort is not None else (True if summary else None),
-        max_tokens=body.max_output_tokens,
-        schema=_schema(body),
+        max_tokens=body.get("max_output_tokens"),
+        schema=_schema(body, prompt),
+        echo=arrival.echo,
     )
     return Responses(
         ask=ask,
-        prompt=_prompt(body),
-        cache_key=body.prompt_cache_key,
-        stream=bool(body.stream),
-        stored=body.store is not False,
-        previous=body.previous_response_id,
+        prompt=prompt,
+        cache_key=body.get("prompt_cache_key"),
+        stream=bool(body.get("stream")),
+        stored=body.get("store") is not False,
+        previous=previous,
         summary=summary,
         echo={key: Raw(encode(value)) for key, value in _echo(body).items()},
+        sources="web_search_call.action.sources" in body.get("include", ()),
     )
 
 
-def _insist(body: _Body) -> None:
-    if not body.model:
-        raise missing_parameter("model")
-    if body.input is None:
-        raise missing_parameter("input")
-    if body.input == []:
-        raise RefusedError(400, "Invalid 'input': empty array.", code="empty_array", param="input")
-    if body.background:
+def _insist(body: dict[str, Any]) -> None:
+    if body["input"] == []:
+        raise invalid("input", "Invalid 'input': empty array.", "empty_array")
+    if body.get("background"):
         message = "The demo model does not run in the background."
-        raise RefusedError(400, message, code="unsupported_value", param="background")
-    if body.conversation != _NULL:
+        raise invalid("background", message, "unsupported_value")
+    if "conversation" in body:
         message = "The demo model keeps no conversations."
-        raise RefusedError(400, message, code="unsupported_value", param="conversation")
-    if body.max_output_tokens is not None and body.max_output_tokens < 1:
-        message = "'max_output_tokens' must be at least 1."
-        raise RefusedError(400, message, code="integer_below_min_value", param="max_output_tokens")
+        raise invalid("conversation", message, "unsupported_value")
+    if "prompt" in body:
+        raise invalid("prompt", "The demo model keeps no prompts.", "unsupported_value")
 
 
-def _prompt(body: _Body) -> list[bytes]:
-    prompt = [] if body.instructions == _NULL else [bytes(body.instructions)]
-    if body.tools:
-        prompt.append(encode(body.tools))
-    if isinstance(body.input, str):
-        prompt.append(body.input.encode("utf-8", "replace"))
+def _prompt(body: dict[str, Any]) -> list[bytes]:
+    prompt = [encode(body["instructions"])] if "instructions" in body else []
+    if body.get("tools"):
+        prompt.append(encode(body["tools"]))
+    given = body.get("input", ())
+    if isinstance(given, str):
+        prompt.append(given.encode("utf-8", "replace"))
     else:
-        prompt.extend(bytes(item) for item in body.input or ())
+        prompt.extend(encode(item) for item in given)
     return prompt
 
 
-def _verify(items: list[Raw]) -> None:
-    """Replayed reasoning state must be byte-equal, as the real service demands."""
-    for raw in items:
-        item = _item(raw)
-        state = item.encrypted_content if item.type == "reasoning" else None
-        if state is not None and not sealed(state):
-            message = "The encrypted content could not be verified."
-            raise RefusedError(400, message, code="invalid_encrypted_content", param="input")
-
-
-def _last_turn(items: list[Raw]) -> tuple[str, tuple[str, ...]]:
-    """The last user text, and the tool results that follow it in order."""
+def _last_turn(
+    items: list[dict[str, Any]], shown: dict[int, list[str]]
+) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """The last user text, the tool results after it, and what is to be seen there; in order."""
     results: list[str] = []
-    for raw in reversed(items):
-        item = _item(raw)
-        if item.role == "user":
-            if text := text_of(item.content):
-                return text, tuple(reversed(results))
-        elif item.type in ("function_call_output", "custom_tool_call_output"):
-            results.append(text_of(item.output))
-    return "", tuple(reversed(results))
+    seen: list[str] = []
+    for number in range(len(items) - 1, -1, -1):
+        item = items[number]
+        if item.get("role") == "user":
+            seen[:0] = shown.get(number, ())
+            if said := text_of(item.get("content")):
+                return said, tuple(results), tuple(seen)
+        elif item.get("type") in ("function_call_output", "custom_tool_call_output"):
+            seen[:0] = shown.get(number, ())
+            results.insert(0, text_of(item.get("output")))
+    return "", tuple(results), tuple(seen)
 
 
-def _tools(body: _Body) -> tuple[tuple[Tool, ...], bool]:
+# -- tools and formats --------------------------------------------------------------------------
+
+
+def _tools(body: dict[str, Any]) -> tuple[tuple[Tool, ...], bool]:
     offered: list[Tool] = []
-    for each in body.tools or ():
-        kind, name = each.get("type"), each.get("name")
-        if kind in ("function", "custom"):
-            if not isinstance(name, str):
-                raise missing_parameter("tools[0].name")
-            offered.append(Tool(name, each.get("parameters"), kind == "custom"))
+    for index, each in enumerate(body.get("tools", ())):
+        path = ("tools", index)
+        if each["type"] == "namespace":
+            for inner, tool in enumerate(each["tools"]):
+                offered.append(_tool(tool, (*path, "tools", inner), each["name"]))
+        elif each["type"] in ("function", "custom"):
+            offered.append(_tool(each, path, None))
     tools = tuple(offered)
-    choice = body.tool_choice
+    choice = body.get("tool_choice")
     if choice == "none" or not tools:
-        return (), False
+        if isinstance(choice, dict) and choice["type"] in ("function", "custom"):
+            choose(tools, {str(choice.get("name"))})
+        return (), choice not in (None, "auto", "none")
     if isinstance(choice, str) or choice is None:
         return tools, choice == "required"
-    kind = choice.get("type")
+    kind = choice["type"]
     if kind == "allowed_tools":
-        names = {str(each.get("name")) for each in choice.get("tools") or ()}
-        return choose(tools, names), choice.get("mode") == "required"
+        named = [each["name"] for each in choice["tools"] if "name" in each]
+        return choose(tools, set(named)), choice["mode"] == "required"
     if kind in ("function", "custom"):
-        return choose(tools, {str(choice.get("name"))}), True
-    return tools, False
+        return choose(tools, {choice["name"]}), True
+    return (), True  # a hosted tool is forced
 
 
-def _schema(body: _Body) -> dict[str, Any] | None:
-    asked = (body.text.format if body.text else None) or {"type": "text"}
-    kind = asked.get("type")
-    if kind == "text":
+def _tool(tool: dict[str, Any], path: tuple[str | int, ...], namespace: str | None) -> Tool:
+    schema = tool.get("parameters")
+    where = (*path, "parameters")
+    if schema and schema.get("type") != "object":
+        why = "schema must be a JSON Schema of 'type: \"object\"'"
+        message = f"Invalid schema for function '{tool['name']}': {why}."
+        raise invalid(where, message, "invalid_function_parameters")
+    if tool.get("strict") and schema:
+        check_strict(schema, where, f"function '{tool['name']}'")
+    return Tool(tool["name"], schema, tool["type"] == "custom", namespace)
+
+
+def _schema(body: dict[str, Any], prompt: list[bytes]) -> dict[str, Any] | None:
+    asked = body.get("text", {}).get("format") or {"type": "text"}
+    if asked["type"] == "text":
         return None
-    if kind == "json_object":
-        return _JSON_OBJECT
-    schema = asked.get("schema")
-    if kind != "json_schema" or not isinstance(asked.get("name"), str) or schema is None:
-        message = "text.format must be text, json_object, or a json_schema with name and schema."
-        raise RefusedError(400, message, code="invalid_value", param="text.format")
-    return schema if isinstance(schema, dict) else _JSON_OBJECT
+    if asked["type"] == "json_object":
+        insist_json(prompt, "input")
+        return JSON_OBJECT
+    if asked.get("strict"):
+        path = ("text", "format", "schema")
+        check_strict(asked["schema"], path, f"response_format '{asked['name']}'")
+    schema: dict[str, Any] = asked["schema"]
+    return schema
 
 
-def _echo(body: _Body) -> dict[str, Any]:
-    """The effective parameters, defaults filled in (responses-protocol.md section 3)."""
-    reasoning = body.reasoning or {}
+def _echo(body: dict[str, Any]) -> dict[str, Any]:
+    """The effective parameters, defaults filled in."""
+    reasoning = body.get("reasoning", {})
+    asked = body.get("text", {})
     return {
-        "instructions": body.instructions,
-        "previous_response_id": body.previous_response_id,
-        "tools": [_echoed_tool(tool) for tool in body.tools or ()],
-        "tool_choice": body.tool_choice or "auto",
-        "truncation": body.truncation or "disabled",
-        "parallel_tool_calls": body.parallel_tool_calls is not False,
+        "instructions": body.get("instructions"),
+        "previous_response_id": body.get("previous_response_id"),
+        "tools": [_echoed_tool(tool) for tool in body.get("tools", ())],
+        "tool_choice": body.get("tool_choice", "auto"),
+        "truncation": body.get("truncation", "disabled"),
+        "parallel_tool_calls": body.get("parallel_tool_calls") is not False,
         "text": {
-            "format": _echoed_format(body.text.format if body.text else None),
-            "verbosity": (body.text.verbosity if body.text else None) or "medium",
+            "format": _echoed_format(asked.get("format")),
+            "verbosity": asked.get("verbosity", "medium"),
         },
-        "top_p": 1.0 if body.top_p is None else body.top_p,
-        "presence_penalty": body.presence_penalty or 0.0,
-        "frequency_penalty": body.frequency_penalty or 0.0,
-        "top_logprobs": body.top_logprobs or 0,
-        "temperature": 1.0 if body.temperature is None else body.temperature,
+        "top_p": body.get("top_p", 1.0),
+        "presence_penalty": body.get("presence_penalty", 0.0),
+        "frequency_penalty": body.get("frequency_penalty", 0.0),
+        "top_logprobs": body.get("top_logprobs", 0),
+        "temperature": body.get("temperature", 1.0),
         "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},
-        "max_output_tokens": body.max_output_tokens,
-        "max_tool_calls": body.max_tool_calls,
-        "store": body.store is not False,
+        "max_output_tokens": body.get("max_output_tokens"),
+        "max_tool_calls": body.get("max_tool_calls"),
+        "store": body.get("store") is not False,
         "background": False,
         "service_tier": "default",
-        "metadata": body.metadata or {},
-        "safety_identifier": body.safety_identifier,
-        "prompt_cache_key": body.prompt_cache_key,
-        "user": body.user,
+        "metadata": body.get("metadata", {}),
+        "safety_identifier": body.get("safety_identifier"),
+        "prompt_cache_key": body.get("prompt_cache_key"),
+        "user": body.get("user"),
     }
 
 

@@ -2,7 +2,11 @@
 
 from functools import lru_cache
 
-__all__ = ["STORIES", "greeting"]
+from msgspec import Struct
+
+__all__ = ["REFUSAL", "SOURCES", "STORIES", "Source", "found", "greeting"]
+
+REFUSAL = "I cannot help with that: a demo directive asked me to refuse."
 
 _CREDIT = "(Told by the demo model of Portico: scripted, free of charge, and made on this machine.)"
 
@@ -36,3 +40,22 @@ def greeting(model: str, quoted: str) -> str:
         f"Hello! I am {who}. I am a small script on this machine: no key was used and nothing was "
         f"sent anywhere.{heard} Ask me for a story, offer me a tool, or ask for JSON."
     )
+
+
+class Source(Struct, frozen=True):
+    """A page the demo search finds. The answer quotes `quote`, and cites the page for it."""
+
+    url: str
+    title: str
+    quote: str
+
+
+SOURCES = (
+    Source("https://example.com/demo/gate", "The Gate", "The gate has many doors — all counted."),
+    Source("https://example.org/demo/keeper", "The Keeper", "The keeper answers every captain."),
+)
+
+
+def found(sources: tuple[Source, ...]) -> str:
+    """The answer after a search: what each source says, in order."""
+    return " ".join(source.quote for source in sources)

@@ -53,20 +53,30 @@ class SpliceRequest(Struct, eq=False, gc=False):
 class Tap(Protocol):
     """Reads a stream in passing. One per attempt; not reusable; memory is bounded by two reads."""
 
-    usage: Usage | None
-    """The last word on usage so far."""
-    model: str
-    """The model the provider says it is; `""` until known."""
-    finished: bool
-    """A terminal marker or an error passed: the stream may end here without being cut."""
-    failed: bool
-    """An error passed."""
+    @property
+    def usage(self) -> Usage | None:
+        """The last word on usage so far."""
+
+    @property
+    def model(self) -> str:
+        """The model the provider says it is; `""` until known."""
+
+    @property
+    def finished(self) -> bool:
+        """A terminal marker or an error passed: the stream may end here without being cut."""
+
+    @property
+    def failed(self) -> bool:
+        """An error passed."""
 
     def feed(self, frames: bytes) -> bytes:
         """Read whole frames, return what the client gets: the same object, save for a hidden chunk.
 
         Never raises on what a provider sends; frames it cannot read are relayed.
         """
+
+    def end(self) -> bytes:
+        """The provider ended its answer well: what the client is still owed."""
 
     def truncation_frames(self, fault: PorticoError) -> bytes:
         """What to append when the stream was cut: an error in the dialect, no finish marker.

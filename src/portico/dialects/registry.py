@@ -1,5 +1,7 @@
 """The dialects, by the kind of route they serve."""
 
+from msgspec import structs
+
 from portico.dialects.base import Dialect, SpliceRequest, Tap
 from portico.dialects.chat import errors as chat_errors
 from portico.dialects.chat import lens as chat_lens
@@ -63,5 +65,14 @@ MESSAGES = Dialect(
     request_id_header=b"request-id",
 )
 
-DIALECTS = {"completions": CHAT, "responses": RESPONSES, "messages": MESSAGES}
+MESSAGES_COUNT = structs.replace(
+    MESSAGES, operation="count_tokens", read=messages_request.read_count
+)
+
+DIALECTS = {
+    "completions": CHAT,
+    "responses": RESPONSES,
+    "messages": MESSAGES,
+    "anthropicTokenCount": MESSAGES_COUNT,
+}
 """Route type to dialect."""

@@ -15,6 +15,7 @@ class Call(Struct, eq=False):
 
     `relay` is the stream that a cancellation interrupted, if any; `finished` whether that stream
     had passed its terminal event already. `inflated` is the size of a body that came compressed.
+    `tell_losses` says whether the caller hears of what translation changed.
     """
 
     outcome: Outcome
@@ -25,3 +26,4 @@ class Call(Struct, eq=False):
     relay: StreamRelay | None = None
     finished: bool = False
     inflated: int = 0
+    tell_losses: bool = True

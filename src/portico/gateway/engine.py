@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from portico.dialects.base import Dialect, SpliceRequest
 from portico.dialects.registry import DIALECTS
+from portico.dialects.translators import CLIENTS
 from portico.errors import (
     BadRequest,
     ClientFault,
@@ -30,16 +31,24 @@ from portico.errors import (
 )
 from portico.gateway.answers import send_error
 from portico.gateway.call import Call
+from portico.gateway.count import count
+from portico.gateway.losses import refuse_losses
 from portico.gateway.models import ModelList
 from portico.gateway.routes import Endpoint, check_method, unknown_path
 from portico.gateway.snapshot import Entry, Route, Snapshot
 from portico.gateway.splice import splice
+from portico.gateway.target import Target
+from portico.gateway.translate import Tools, translate
 from portico.http.body import decoded
 from portico.http.client import HttpClient
 from portico.http.messages import Reply, Request
+from portico.http.remote import RemoteDoor
 from portico.ids import IdSource
+from portico.model.losses import Loss
 from portico.model.outcome import Outcome, Verdict
+from portico.model.sealed import PREFIX
 from portico.policy.auth import Caller, from_here
+from portico.policy.sealing import Sealer, TenantSealer
 
 log = logging.getLogger("portico.gateway")
 
@@ -47,6 +56,9 @@ NAME_MODELS = ("models", "fallbacks", "preset", "plugins")
 """Fields in which some providers take further model names: OpenRouter's `models`, `preset` and
 `plugins` (https://openrouter.ai/docs/features/model-routing), Anthropic's beta `fallbacks`;
 2026-11-21."""
+
+MARK = PREFIX.encode("ascii")
+"""In the body of a request that brings back something this gateway sealed, perhaps."""
 
 CLIENT_CLOSED = 499
 """What the record says when the caller left before a status was sent (nginx's number)."""
@@ -68,11 +80,20 @@ class Recorder(Protocol):
 class Gateway:
     """The running gateway of one worker."""
 
-    def __init__(self, snapshot: Snapshot, client: HttpClient, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        client: HttpClient,
+        recorder: Recorder,
+        sealing_secret: str | None = None,
+    ) -> None:
         self.snapshot = snapshot
         self.client = client
         self.recorder = recorder
         self.model_list = ModelList(client)
+        self.tools = Tools(client, RemoteDoor(client))
+        self._sealing_secret = sealing_secret
+        self.sealer = Sealer(_secret(snapshot) or sealing_secret)
         self.new_id = IdSource("req")
         self.inflated = 0
         """Bytes of inflated bodies being served."""
@@ -83,6 +104,8 @@ class Gateway:
 
     def swap(self, snapshot: Snapshot) -> None:
         """Serve new requests from another snapshot; those in flight keep theirs."""
+        if _secret(snapshot) != _secret(self.snapshot):
+            self.sealer = Sealer(_secret(snapshot) or self._sealing_secret)
         self.snapshot = snapshot
         self.client.limits = snapshot.limits
         self.client.deadlines = snapshot.deadlines
@@ -198,15 +221,32 @@ class Door:
         outcome.provider = target.label
         outcome.semconv_provider = target.semconv
         outcome.upstream_model = target.upstream_model(ask.model)
-        if dialect.name not in target.heads:
-            spoken = ", ".join(sorted(target.heads)) or "nothing"
-            raise BadRequest(
-                f"The model '{ask.model}' is served by a provider that speaks {spoken}; "
-                f"translation from {dialect.name} is not available yet.",
-                code="unsupported_dialect",
-                param="model",
+        if endpoint.kind == "count":
+            return count(
+                self._gateway.tools, call, request, reply, dialect, target, ask, self._sealer(call)
             )
-        return splice(self._gateway.client, call, request, reply, dialect, target, ask)
+        if dialect.name in target.heads or dialect.name in target.spoken(outcome.upstream_model):
+            if MARK in ask.body:
+                self._strip(call, dialect, target, ask)
+            return splice(self._gateway.client, call, request, reply, dialect, target, ask)
+        return translate(
+            self._gateway.tools, call, request, reply, dialect, target, ask, self._sealer(call)
+        )
+
+    def _sealer(self, call: Call) -> TenantSealer:
+        return self._gateway.sealer.tenant(call.caller.tenant if call.caller is not None else b"")
+
+    def _strip(self, call: Call, dialect: Dialect, target: Target, ask: SpliceRequest) -> None:
+        """Take out reasoning that another provider sealed: this one would refuse it."""
+        changes = CLIENTS[dialect.name].strip(ask.fields)
+        if not changes:
+            return
+        losses = [Loss(path, "dropped", "reasoning of another provider") for path in changes]
+        call.outcome.losses = losses
+        call.tell_losses = target.on_loss != "ignore"
+        if target.on_loss == "reject":
+            raise refuse_losses(losses)
+        ask.changes = {**changes, **(ask.changes or {})}
 
     def _inflate(self, call: Call, coding: bytes, body: bytes) -> bytes:
         """The plain body, counted until the request ends: compressed ones were counted small."""
@@ -271,6 +311,11 @@ class Door:
         self._gateway.recorder.finish(outcome)
 
 
+def _secret(snapshot: Snapshot) -> str | None:
+    key = snapshot.settings.sealing_key
+    return key.reveal() if key is not None else None
+
+
 def _locate(call: Call, route: Route, request: Request) -> Endpoint | None:
     """Find the endpoint of the path and note it in the record."""
     call.endpoint = endpoint = route.paths.find(request.target)
@@ -326,8 +371,9 @@ def _dialect(call: Call, request: Request | None) -> Dialect:
     if call.endpoint is not None:
         if call.endpoint.kind == "models" and request and b"anthropic-version" in request.headers:
             return DIALECTS["messages"]
-        return DIALECTS[call.endpoint.route_type if call.endpoint.kind == "generate"
-                        else "completions"]  # fmt: skip
+        return DIALECTS[
+            call.endpoint.route_type if call.endpoint.kind != "models" else "completions"
+        ]
     if request is not None and b"/messages" in request.target:
         return DIALECTS["messages"]
     return DIALECTS["completions"]

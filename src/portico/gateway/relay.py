@@ -8,6 +8,7 @@ chunk of the HTTP body.
 """
 
 from time import monotonic
+from typing import Protocol
 
 from portico.dialects.base import Tap
 from portico.errors import PorticoError, UpstreamProtocol, UpstreamTruncated
@@ -15,9 +16,20 @@ from portico.http.deadlines import NEVER
 from portico.http.messages import Reply
 from portico.http.upstream import UpstreamConnection
 from portico.model.outcome import Outcome
-from portico.wire.sse import KEEP_ALIVE, Frames
+from portico.wire.sse import KEEP_ALIVE
 
 PROBE = b": \n\n"
+
+
+class Framer(Protocol):
+    """Cuts a byte stream into whole frames."""
+
+    @property
+    def pending(self) -> bytes:
+        """The unfinished frame at the end."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The longest run of whole frames so far."""
 
 
 class StreamRelay:
@@ -35,7 +47,7 @@ class StreamRelay:
         tap: Tap,
         outcome: Outcome,
         headers: bytes,
-        max_frame: int,
+        frames: "Framer",
         keep_alive: float,
     ) -> None:
         self._connection = connection
@@ -43,7 +55,7 @@ class StreamRelay:
         self._tap = tap
         self._outcome = outcome
         self._headers = headers
-        self._frames = Frames(max_frame)
+        self._frames = frames
         self._keep_alive = keep_alive
         self.deadline = NEVER
 
@@ -97,6 +109,33 @@ class StreamRelay:
             self.deadline = outcome.first_byte + self._keep_alive
 
 
+class TranslateRelay(StreamRelay):
+    """The same for a tap that writes another dialect: what is held back comes at the end."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the provider. The head waits until there is something to tell."""
+        block = self._frames.feed(data)
+        if block:
+            self._pass(self._tap.feed(block))
+
+    def finish(self) -> None:
+        """The provider ended its answer well, as far as HTTP goes."""
+        if self._frames.pending:  # a last frame without its blank line; half a binary one is none
+            self._pass(self._tap.feed(self._frames.pending + b"\n\n"))
+        self._pass(self._tap.end())
+        if not self._tap.finished:
+            raise UpstreamTruncated("The provider's stream ended without its terminal event.")
+        self._reply.end()
+
+    def _pass(self, out: bytes) -> None:
+        if out:
+            if self._outcome.first_byte == 0.0:
+                self._begin()
+            self._reply.write(out)
+
+
 def too_large() -> UpstreamProtocol:
     """The fault for an answer over `limits.response_bytes`."""
     return UpstreamProtocol(
@@ -132,7 +171,7 @@ class BodyRelay:
 
 
 class BodyGather:
-    """Gathers a body that does not say how long it is."""
+    """Gathers a body that does not say how long it is, or is too large for one piece."""
 
     __slots__ = ("_limit", "_pieces", "_size")
 
@@ -143,10 +182,14 @@ class BodyGather:
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the provider. Raises `UpstreamProtocol` over `limits.response_bytes`."""
+        self.count(data)
+        self._pieces.append(data)
+
+    def count(self, data: bytes) -> None:
+        """Only count the bytes. Raises like `feed`."""
         self._size += len(data)
         if self._size > self._limit:
             raise too_large()
-        self._pieces.append(data)
 
     def body(self) -> bytes:
         """All of it."""

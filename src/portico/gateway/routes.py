@@ -18,7 +18,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
     route_type: str
     label: str
-    kind: Literal["generate", "models"]
+    kind: Literal["generate", "count", "models"]
     method: bytes
     dialect: str
     auth: Literal["caller"]
@@ -36,6 +36,10 @@ _ROWS = (
     Endpoint(
         route_type="messages", label="/v1/messages", kind="generate", method=b"POST",
         dialect="messages", auth="caller",
+    ),
+    Endpoint(
+        route_type="anthropicTokenCount", label="/v1/messages/count_tokens", kind="count",
+        method=b"POST", dialect="messages", auth="caller",
     ),
     Endpoint(
         route_type="models", label="/v1/models", kind="models", method=b"GET",

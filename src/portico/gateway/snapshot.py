@@ -4,60 +4,20 @@
 needs that does not depend on the request is computed here: header blocks, paths, pools.
 """
 
-from urllib.parse import urlsplit
+import os
+from collections.abc import Mapping
 
-from portico import __version__
-from portico.config.errors import ConfigError, Problem
-from portico.config.settings import ModelSettings, RouteSettings, Settings
-from portico.dialects.registry import DIALECTS
+from portico.config.settings import RouteSettings, Settings
+from portico.gateway.assembly import Targets
 from portico.gateway.routes import PathTable
-from portico.http.client import HttpClient, Origin, Pool, TlsOptions
+from portico.gateway.target import Target
+from portico.http.client import HttpClient
 from portico.http.messages import Request
 from portico.limits import Deadlines, Limits
 from portico.policy.auth import KeyTable
-from portico.providers.base import Provider, credential_header
-from portico.providers.table import provider
 from portico.routing.router import Router
 
-
-class Target:
-    """Where one model entry sends its requests. `heads` has, per dialect that the provider speaks,
-    the request head up to (not including) the forwarded headers and `content-length`; `defaults`
-    are header lines that a client may send itself, by name. `secret` is the operator's key, to be
-    kept out of what a provider's error quotes."""
-
-    __slots__ = (
-        "defaults", "heads", "label", "model", "models_head", "pool", "secret", "semconv",
-        "strip_prefix",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        label: str,
-        semconv: str,
-        pool: Pool,
-        heads: dict[str, bytes],
-        defaults: tuple[tuple[bytes, bytes], ...],
-        models_head: bytes,
-        model: str | None,
-        strip_prefix: str,
-        secret: bytes,
-    ) -> None:
-        self.label = label
-        self.semconv = semconv
-        self.pool = pool
-        self.heads = heads
-        self.defaults = defaults
-        self.models_head = models_head
-        self.model = model
-        self.strip_prefix = strip_prefix
-        self.secret = secret
-
-    def upstream_model(self, asked: str) -> str:
-        """The id to send for the name a caller asked for."""
-        if self.model is not None:
-            return self.model
-        return asked.removeprefix(self.strip_prefix) if self.strip_prefix else asked
+__all__ = ["Entry", "Front", "Route", "Snapshot", "Target", "assemble"]
 
 
 class Entry:
@@ -139,86 +99,26 @@ class Snapshot:
         self.deadlines: Deadlines = settings.deadlines
 
 
-def assemble(settings: Settings, client: HttpClient) -> Snapshot:
-    """Build the snapshot. Raises `ConfigError` for what only now shows to be impossible."""
+def assemble(
+    settings: Settings, client: HttpClient, env: Mapping[str, str] = os.environ
+) -> Snapshot:
+    """Build the snapshot. Raises `ConfigError` for what only now shows to be impossible.
+
+    `env` is where the credentials of clouds are found, by the rules of their own SDKs.
+    """
+    targets = Targets(client, env)
     return Snapshot(
         settings,
         tuple(
-            Front(tuple(_route(route, client) for route in listener.routes))
+            Front(tuple(_route(route, targets) for route in listener.routes))
             for listener in settings.listeners
         ),
     )
 
 
-def _route(settings: RouteSettings, client: HttpClient) -> Route:
+def _route(settings: RouteSettings, targets: Targets) -> Route:
     entries = tuple(
-        Entry(model.name, model.visibility == "public", _target(model, client))
+        Entry(model.name, model.visibility == "public", targets.make(model))
         for model in settings.models
     )
     return Route(settings, entries)
-
-
-def _target(model: ModelSettings, client: HttpClient) -> Target:
-    chosen = model.provider
-    row = provider(chosen.kind)
-    parts = urlsplit(chosen.base_url or row.base_url)
-    if parts.hostname is None:
-        raise _error(chosen.name, "its base URL names no host")
-    tls = chosen.tls
-    origin = Origin(
-        parts.scheme,
-        parts.hostname,
-        parts.port or (443 if parts.scheme == "https" else 80),
-        TlsOptions(tls.root, tls.cert, tls.key, tls.hostname, tls.insecure)
-        if tls is not None
-        else TlsOptions(),
-    )
-    try:
-        pool = client.pool(origin)
-    except ValueError as error:
-        raise _error(chosen.name, str(error)) from error
-    key = chosen.api_key.reveal() if chosen.api_key is not None else None
-    prefix = parts.path.rstrip("/")
-    formats = chosen.formats if chosen.formats is not None else row.formats
-    common = _common_headers(row, origin, key)
-    defaults = tuple(
-        (name.encode("ascii"), f"{name}: {value}\r\n".encode("ascii"))
-        for name, value in row.headers
-    )
-    heads = {
-        DIALECTS[route_type].name: b"POST %b HTTP/1.1\r\n%b" % ((prefix + path).encode(), common)
-        for route_type, path in formats.items()
-        if route_type in DIALECTS
-    }
-    models_head = b"GET %b HTTP/1.1\r\n%b%b\r\n" % (
-        (prefix + row.models).encode(),
-        common,
-        b"".join(line for _, line in defaults),
-    )
-    return Target(
-        chosen.name,
-        row.semconv or chosen.name,
-        pool,
-        heads,
-        defaults,
-        models_head if row.models and chosen.formats is None else b"",
-        model.model,
-        model.strip_prefix,
-        key.encode("latin-1") if key else b"",
-    )
-
-
-def _error(provider_name: str, message: str) -> ConfigError:
-    return ConfigError([Problem(path=f"provider {provider_name!r}", message=message)])
-
-
-def _common_headers(row: Provider, origin: Origin, key: str | None) -> bytes:
-    return b"".join(
-        (
-            b"host: ",
-            origin.authority,
-            b"\r\naccept-encoding: identity\r\ncontent-type: application/json\r\n",
-            f"user-agent: portico/{__version__}\r\n".encode("ascii"),
-            credential_header(row.auth, key),
-        )
-    )

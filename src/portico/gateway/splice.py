@@ -4,27 +4,28 @@ Request: checked and decoded one level deep; `model` and allow-listed keys chang
 byte for byte while a tap counts usage. Nothing here knows which dialect it is.
 """
 
-import asyncio
 from time import monotonic
 
-from portico.dialects.base import Dialect, SpliceRequest, Tap
+from portico.dialects.base import Dialect, SpliceRequest
 from portico.errors import (
     PorticoError,
     UpstreamAuth,
     UpstreamFault,
     UpstreamProtocol,
     UpstreamTruncated,
-    forget_frames,
 )
 from portico.gateway.answers import error_headers, request_id_header
 from portico.gateway.call import Call
+from portico.gateway.losses import losses_header
 from portico.gateway.relay import BodyGather, BodyRelay, StreamRelay, too_large
 from portico.gateway.snapshot import Target
+from portico.gateway.streaming import run_stream, upstream_request_id
 from portico.http.client import HttpClient
 from portico.http.messages import Reply, Request
 from portico.http.upstream import UpstreamConnection
 from portico.wire.headers import forward_request, forward_response
 from portico.wire.json import is_json
+from portico.wire.sse import Frames
 
 
 async def splice(
@@ -41,16 +42,16 @@ async def splice(
     outcome.lane = "splice"
     snapshot = call.snapshot
     deadlines = snapshot.deadlines
-    payload = ask.render(outcome.upstream_model)
+    model = outcome.upstream_model
+    payload = target.add_members(ask.render(model), dialect.name, model)
     forwarded = forward_request(request.headers, dialect.request_headers)
     for name, line in target.defaults:
         if name not in request.headers:
             forwarded += line
-    head = b"%b%bcontent-length: %d\r\n\r\n" % (
-        target.heads[dialect.name],
-        forwarded,
-        len(payload),
-    )
+    start = target.heads.get(dialect.name) or target.head(dialect.name, model, ask.stream)
+    if target.authorize is not None:
+        forwarded += await target.sign(start, payload)
+    head = b"%b%bcontent-length: %d\r\n\r\n" % (start, forwarded, len(payload))
     outcome.attempts = 1
     outcome.upstream_started = monotonic()
     connection = target.pool.take() or await client.connect(target.pool)
@@ -65,7 +66,7 @@ async def splice(
         )
         await connection.answer()
         outcome.upstream_first_byte = connection.first_byte_at
-        outcome.upstream_request_id = _request_id(connection.headers)
+        outcome.upstream_request_id = upstream_request_id(connection.headers)
         if connection.status != 200:
             _relay_error(call, reply, dialect, connection, target.secret)
         elif connection.event_stream:
@@ -81,12 +82,6 @@ async def splice(
         connection.release()
 
 
-def _request_id(headers: dict[bytes, bytes]) -> str:
-    """The provider's own id of the request; Anthropic's name for the header comes second."""
-    value = headers.get(b"x-request-id") or headers.get(b"request-id")
-    return value[:128].decode("latin-1") if value is not None else ""
-
-
 def _answer_headers(call: Call, dialect: Dialect, connection: UpstreamConnection) -> bytes:
     headers = connection.headers
     coding = headers.get(b"content-encoding")
@@ -98,10 +93,11 @@ def _answer_headers(call: Call, dialect: Dialect, connection: UpstreamConnection
     kind = headers.get(b"content-type", b"application/json")
     if kind.startswith(b"text/html"):
         raise UpstreamProtocol("The provider answered with a web page.")
-    return b"content-type: %b\r\n%b%b" % (
+    return b"content-type: %b\r\n%b%b%b" % (
         kind,
         request_id_header(dialect, call.outcome.request_id),
         forward_response(headers),
+        losses_header(call.outcome.losses) if call.outcome.losses and call.tell_losses else b"",
     )
 
 
@@ -170,49 +166,10 @@ async def _relay_stream(
         tap,
         outcome,
         _answer_headers(call, dialect, connection) + b"cache-control: no-cache\r\n",
-        snapshot.limits.sse_frame_bytes,
+        Frames(snapshot.limits.sse_frame_bytes),
         snapshot.deadlines.sse_keep_alive,
     )
-    members = client.sweeper.members
-    members.add(relay)
-    reply.attach(connection)
-    try:
-        await connection.relay(relay.feed)
-        relay.finish()
-    except PorticoError as fault:
-        if not reply.started:
-            raise
-        if fault.limit:
-            client.events.limit_hit(fault.limit)
-        if not tap.finished:
-            outcome.verdict = "truncated"
-            outcome.error_code = fault.code
-            outcome.error_debug = fault.debug
-        relay.cut(fault)
-        forget_frames(fault)
-    except BaseException:
-        # Cancelled: the client left, or this worker is going down and the client is to be told.
-        call.relay = relay
-        call.finished = tap.finished
-        if tap.finished and tap.usage is None and not tap.failed:
-            await _last_words(connection, tap)
-        raise
-    finally:
-        members.discard(relay)
-        outcome.usage = tap.usage
-        outcome.response_model = tap.model
-        if tap.failed:  # the provider said so itself, inside a 200
-            outcome.verdict = "upstream_error"
-            outcome.error_code = "upstream_error"
-
-
-async def _last_words(connection: UpstreamConnection, tap: Tap) -> None:
-    """Generation is over but its usage has not come yet: a client that leaves right after the
-    finish reason does not get its tokens for nothing. Waits a second at most."""
-    for _ in range(20):
-        if tap.usage is not None or connection.complete or not connection.usable:
-            return
-        await asyncio.sleep(0.05)
+    await run_stream(client, call, reply, connection, relay, tap)
 
 
 def _relay_error(

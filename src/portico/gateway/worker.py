@@ -28,7 +28,12 @@ class Worker:
     """Everything one event loop needs to serve. Not reusable after `stop`."""
 
     def __init__(
-        self, settings: Settings, recorder: Recorder, *, proxies: Proxies | None = None
+        self,
+        settings: Settings,
+        recorder: Recorder,
+        *,
+        proxies: Proxies | None = None,
+        sealing_secret: str | None = None,
     ) -> None:
         self.settings = settings
         self.recorder = recorder
@@ -42,7 +47,9 @@ class Worker:
             events=recorder.metrics,
             proxies=proxies,
         )
-        self.gateway = Gateway(assemble(settings, self.client), self.client, recorder)
+        self.gateway = Gateway(
+            assemble(settings, self.client), self.client, recorder, sealing_secret
+        )
         self.listeners: list[Listener] = []
         self._servers: list[HttpServer] = []
         self._revision = 1

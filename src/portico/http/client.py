@@ -32,12 +32,19 @@ class TlsOptions(Struct, frozen=True):
 
 
 class Origin(Struct, frozen=True):
-    """Where connections go; the key of a pool. `host` is a name or an address without brackets."""
+    """Where connections go; the key of a pool. `host` is a name or an address without brackets.
+    `server_name` is who answers there, for TLS, where `host` is an address that was looked up."""
 
     scheme: str
     host: str
     port: int
     tls: TlsOptions = TlsOptions()
+    server_name: str = ""
+
+    @property
+    def tls_name(self) -> str:
+        """The name the certificate has to be for."""
+        return self.tls.hostname or self.server_name or self.host
 
     @property
     def authority(self) -> bytes:
@@ -186,7 +193,7 @@ class HttpClient:
                 origin.host,
                 origin.port,
                 ssl=self._context(origin.tls),
-                server_hostname=origin.tls.hostname or origin.host,
+                server_hostname=origin.tls_name,
             )
         else:
             await loop.create_connection(lambda: connection, origin.host, origin.port)
@@ -220,7 +227,7 @@ class HttpClient:
                 transport,
                 connection,
                 self._context(origin.tls),
-                server_hostname=origin.tls.hostname or origin.host,
+                server_hostname=origin.tls_name,
             )
         except BaseException:
             transport.abort()

@@ -12,16 +12,26 @@ Parameter: TypeAlias = Literal[
     "temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty", "stop", "seed",
     "choices", "logit_bias", "logprobs", "parallel_tool_calls", "verbosity", "metadata", "user",
     "safety_identifier", "prompt_cache_key", "service_tier", "effort", "budget", "summary",
-    "max_output_tokens",
+    "max_output_tokens", "truncation", "max_tool_calls",
 ]  # fmt: skip
 """Parameters a target may lack. One it lacks is a declared loss, except that `choices` above 1 is
 refused."""
 
 Content: TypeAlias = Literal[
-    "image", "image_url", "file", "file_url", "file_text", "audio", "video", "video_url", "file_id"
+    "image",
+    "image_url",
+    "file",
+    "file_url",
+    "file_text",
+    "audio",
+    "video",
+    "video_url",
+    "file_id",
+    "storage_url",
 ]
 """Content besides text. `image`, `file`, `video` mean data that is sent along (base64); the `_url`
-forms are addresses the provider fetches itself; `file_text` is a plain text document; `file_id` an
+forms are addresses the provider fetches itself; `storage_url` is an object of the provider's own
+storage (`s3://`, `gs://`); `file_text` is a plain text document; `file_id` an
 id of the provider's own store."""
 
 Naming: TypeAlias = Literal["openai", "gemini"]

@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from portico.model.losses import Loss
 from portico.model.usage import Usage
 
 Verdict = Literal["ok", "client_error", "denied", "upstream_error", "internal_error",
@@ -25,7 +26,8 @@ class Outcome(Struct, eq=False, gc=False):
     `upstream_model` is the id sent to the provider, `response_model` the id it answered with.
     `upstream_started` is when the first attempt began, `upstream_first_byte` and
     `upstream_finished` the first and last byte of the answer that was used.
-    `caller` is the key's metadata. `status` is what the client got, 499 if it left before one.
+    `losses` is what translation changed or left out. `caller` is the key's metadata.
+    `status` is what the client got, 499 if it left before one.
     """
 
     request_id: str
@@ -58,3 +60,4 @@ class Outcome(Struct, eq=False, gc=False):
     attempts: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
+    losses: list[Loss] | None = None

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import Raw, Struct
 
 from portico.model.items import Item
+from portico.model.losses import Loss
 from portico.model.parts import Text
 from portico.model.tools import AUTO, Tool, ToolChoice
 
@@ -43,7 +44,8 @@ class GenerateRequest(Struct, kw_only=True):
     `dialect` is the client's; `extras` are members of its body that the hub has no name for, for
     upstreams of the same family. `service_tier` is in OpenAI's words. `caching` asks for cache
     marks at the end of the static prefix. `include_usage` is Chat's stream option; `include` the
-    Responses list. `namespaces` holds the descriptions of tool namespaces.
+    Responses list. `namespaces` holds the descriptions of tool namespaces. `losses` are
+    things inside the request that the hub has no place for.
     """
 
     model: str
@@ -82,3 +84,4 @@ class GenerateRequest(Struct, kw_only=True):
     include: frozenset[str] = frozenset()
     include_usage: bool = False
     extras: dict[str, Raw] = {}
+    losses: tuple[Loss, ...] = ()

@@ -7,6 +7,9 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+PREFIX = "ptco1_"
+"""Every wrapped value begins with it; what follows is URL-safe base64."""
+
 SealedKind: TypeAlias = Literal[
     "encrypted",  # responses: `encrypted_content` of a reasoning or compaction item
     "signature",  # messages, converse: the signature of the thinking text beside it

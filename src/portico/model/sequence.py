@@ -10,6 +10,7 @@ well (Anthropic closes a block that ran out of tokens before it says so).
 
 from collections.abc import Iterable
 
+from portico.errors import UpstreamFault
 from portico.model.events import (
     CallStart,
     Event,
@@ -22,6 +23,7 @@ from portico.model.events import (
     Started,
     UsageSeen,
 )
+from portico.model.usage import Usage
 
 _STARTS = frozenset((MessageStart, ReasoningStart, CallStart, HostedDone))
 _OF_THE_ANSWER = frozenset((Started, UsageSeen, Finish, Failed))
@@ -31,11 +33,26 @@ _CUT = frozenset(("length", "content_filter"))
 class Sequencer:
     """See the module docstring. Keys are renumbered 0, 1, 2, ... in the order items come out."""
 
-    __slots__ = ("_end", "_live", "_next", "_waiting", "done")
+    __slots__ = (
+        "_end",
+        "_live",
+        "_next",
+        "_started",
+        "_waiting",
+        "done",
+        "fault",
+        "model",
+        "usage",
+    )
 
     def __init__(self) -> None:
         self.done = False
         """`Finish` or `Failed` has passed."""
+        self.fault: UpstreamFault | None = None
+        """What `Failed` said."""
+        self.model = ""
+        self.usage: Usage | None = None
+        self._started = False
         self._live: int | None = None
         self._next = 0
         self._waiting: dict[int, list[Event]] = {}
@@ -50,9 +67,7 @@ class Sequencer:
             if self.done:
                 break
             if kind in _OF_THE_ANSWER:
-                if kind is Finish or kind is Failed:
-                    self._close(out, event)  # type: ignore[arg-type]
-                out.append(event)
+                self._answer(event, out)  # type: ignore[arg-type]
             elif kind in _STARTS:
                 self._begin(event, out)
                 live = self._live
@@ -69,6 +84,21 @@ class Sequencer:
                     held.append(event)
                 # else: of an item that has ended; nothing can be added to it
         return out
+
+    def _answer(self, event: Started | UsageSeen | Finish | Failed, out: list[Event]) -> None:
+        kind = type(event)
+        if kind is UsageSeen:
+            self.usage = event.usage  # type: ignore[union-attr]
+        elif kind is Started:
+            if self._started:  # seen in recordings: a second start in the middle of a stream
+                return
+            self._started = True
+            self.model = event.model  # type: ignore[union-attr]
+        else:
+            if kind is Failed:
+                self.fault = event.fault  # type: ignore[union-attr]
+            self._close(out, event)  # type: ignore[arg-type]
+        out.append(event)
 
     def _begin(self, event: Event, out: list[Event]) -> None:
         key: int = event.key  # type: ignore[union-attr]

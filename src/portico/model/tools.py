@@ -37,7 +37,8 @@ class HostedTool(Struct, frozen=True, kw_only=True, gc=False):
     """A tool the provider runs. `kind` is the Responses name without a version: `web_search`,
     `code_interpreter`, `file_search`, `image_generation`, `mcp`, `computer`, `web_fetch`,
     `shell`, ...; for one that no table knows, the name it came with. `native` is (dialect, the
-    tool object as the client wrote it). The named fields are what dialects share.
+    tool object as the client wrote it). The named fields are what dialects share; `name` tells
+    apart tools of one kind (the `server_label` of an MCP server).
     """
 
     kind: str
@@ -46,6 +47,7 @@ class HostedTool(Struct, frozen=True, kw_only=True, gc=False):
     blocked_domains: tuple[str, ...] = ()
     max_uses: int | None = None
     user_location: Raw | None = None
+    name: str = ""
 
 
 Tool: TypeAlias = FunctionTool | CustomTool | HostedTool

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from portico.limits import KIB
+from portico.model.losses import Losses
 from portico.model.outcome import Outcome, Verdict
 from portico.observe.redact import Redactor
 from portico.observe.times import overhead
@@ -26,6 +27,7 @@ _LEVELS: dict[Verdict, str] = {
 }
 _MILLIS = tuple(f".{ms:03d}Z" for ms in range(1000))
 _LONGEST_VALUE = 128
+_MOST_LOSSES = 8
 _LONGEST_LINE = 4095
 """With its newline a line is one atomic write to a pipe (PIPE_BUF of Linux)."""
 _MAX_CLEAN = 4096
@@ -73,6 +75,7 @@ class Line(Struct, frozen=True, omit_defaults=True, gc=False):
     caller: dict[str, str] | None = None
     peer: str = ""
     upstream_request_id: str = ""
+    losses: list[str] | None = None
 
 
 class AccessLog:
@@ -155,6 +158,8 @@ class AccessLog:
         self._lines += 1
         if outcome.upstream_request_id:
             self._ids.append(outcome.upstream_request_id)
+        if outcome.losses:  # their paths and reasons may quote a client
+            self._ids.extend([f"{loss.path} {loss.reason}" for loss in outcome.losses])
 
     def flush(self) -> None:
         """Hands what has piled up to the thread. If the queue is full, it stays for next time."""
@@ -265,7 +270,13 @@ def _line(outcome: Outcome, ts: str, spent: float) -> Line:
         outcome.caller,
         outcome.peer,
         outcome.upstream_request_id,
+        _losses(outcome.losses) if outcome.losses else None,
     )
+
+
+def _losses(losses: Losses) -> list[str]:
+    """`tools[2] dropped: this provider has no ...`, the first few."""
+    return [f"{x.path[:128]} {x.how}: {x.reason[:256]}" for x in losses[:_MOST_LOSSES]]
 
 
 def _mapped(line: Line, change: Callable[[str], str]) -> Line:
@@ -274,6 +285,8 @@ def _mapped(line: Line, change: Callable[[str], str]) -> Line:
     for name, value in structs.asdict(line).items():
         if isinstance(value, str):
             values[name] = change(value)
+        elif isinstance(value, list):
+            values[name] = [change(item) for item in value]
         elif isinstance(value, dict):
             values[name] = {change(k): change(v) for k, v in list(value.items())[:8]}
     return structs.replace(line, **values)

@@ -68,6 +68,7 @@ class Metrics:
         self._reason = Bound(reasons)
         self._limits: dict[str, float] = {}
         self._rejected: dict[str, float] = {}
+        self._losses: dict[str, float] = {}
         self._logs: dict[str, Callable[[], int]] = {}
         self._reloads: dict[str, float] = {"success": 0, "failure": 0}
         self._reload_ok = True
@@ -126,6 +127,9 @@ class Metrics:
         usage = outcome.usage
         if usage is not None:
             _tokens(series, usage)
+        if outcome.losses:
+            for loss in outcome.losses:
+                self._losses[loss.how] = self._losses.get(loss.how, 0) + 1
         return spent
 
     @property
@@ -179,6 +183,7 @@ class Metrics:
                     semconv.STARTED.name: {"": self.started},
                     semconv.CONNECTIONS_TOTAL.name: {"": self._opened},
                     semconv.LIMIT_HITS.name: self._limits,
+                    semconv.LOSSES.name: self._losses,
                     semconv.HTTP_REJECTED.name: self._rejected,
                     semconv.LOG_DROPPED.name: {log: lost() for log, lost in self._logs.items()},
                     semconv.RELOADS.name: self._reloads,

@@ -5,7 +5,7 @@ same code run a hundred times in a row costs half of what it costs between two r
 settles first, so nobody sees the delay.
 """
 
-from portico.config.settings import Settings
+from portico.config.settings import Settings, secrets_of
 from portico.model.outcome import Outcome
 from portico.observe.console import log_failure
 from portico.observe.logs import AccessLog
@@ -64,11 +64,13 @@ class Recorder:
         """Mask these settings' credentials in everything written from now on."""
         if self._redactor is None:
             return
+        if settings.sealing_key is not None:
+            self._redactor.add(settings.sealing_key)
         for listener in settings.listeners:
             for route in listener.routes:
                 for model in route.models:
-                    if model.provider.api_key is not None:
-                        self._redactor.add(model.provider.api_key)
+                    for secret in secrets_of(model.provider):
+                        self._redactor.add(secret)
 
     def tick(self, now: float, lag: float) -> None:
         """`Sweeper`: settle, hand over log lines, note the loop's lateness."""

@@ -149,6 +149,11 @@ CONNECTIONS_TOTAL = Family("portico_connections_total", "counter", "Accepted cli
 LIMIT_HITS = Family(
     "portico_limit_hits_total", "counter", "Times a configured limit was hit.", ("limit",)
 )
+LOSSES = Family(
+    "portico_translation_losses_total", "counter",
+    "Things a translated request or answer could not carry, by what was done about them.",
+    ("how",),
+)  # fmt: skip
 HTTP_REJECTED = Family(
     "portico_http_rejected_total", "counter", "Requests refused by the HTTP layer.", ("reason",)
 )
@@ -196,7 +201,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     REQUESTS, REQUEST_DURATION, OVERHEAD, TTFT, TOKENS, ATTEMPTS, CLIENT_CANCELLED,
     STREAM_TRUNCATED, GENAI_TOKEN_USAGE, PORTICO_TOKEN_USAGE, GENAI_DURATION, GENAI_FIRST_CHUNK,
     GENAI_FIRST_TOKEN, STARTED, IN_FLIGHT, CONNECTIONS, CONNECTIONS_TOTAL, LIMIT_HITS,
-    HTTP_REJECTED, LOG_DROPPED, LOOP_LAG, RELOADS, RELOAD_OK, REVISION, RELOAD_TIME, WORKERS,
-    BUILD_INFO, CPU, RSS, FDS,
+    LOSSES, HTTP_REJECTED, LOG_DROPPED, LOOP_LAG, RELOADS, RELOAD_OK, REVISION, RELOAD_TIME,
+    WORKERS, BUILD_INFO, CPU, RSS, FDS,
 )  # fmt: skip
 """Everything `/metrics` may show."""

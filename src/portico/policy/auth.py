@@ -33,14 +33,22 @@ def from_here(origin: bytes) -> bool:
 
 
 class Caller:
-    """One key's owner. `in_flight` counts the requests being served now, in this worker."""
+    """One key's owner. `in_flight` counts the requests being served now, in this worker.
 
-    __slots__ = ("allowed_models", "in_flight", "metadata")
+    `tenant` tells whose data is whose: the key's `tenant` metadata, so that several keys can share
+    it and one can replace another, else the key itself.
+    """
+
+    __slots__ = ("allowed_models", "in_flight", "metadata", "tenant")
 
     def __init__(
-        self, metadata: dict[str, str] | None, allowed_models: tuple[str, ...] | None
+        self,
+        metadata: dict[str, str] | None,
+        allowed_models: tuple[str, ...] | None,
+        tenant: bytes = b"",
     ) -> None:
         self.metadata = metadata
+        self.tenant = tenant
         self.allowed_models = allowed_models
         self.in_flight = 0
 
@@ -75,7 +83,11 @@ class KeyTable:
         self._callers: dict[bytes, Caller] = {}
         for key in settings.keys:
             digest = bytes.fromhex(key.digest)
-            self._callers[self._mac(digest)] = Caller(key.metadata or None, key.allowed_models)
+            named = key.metadata.get("tenant")
+            tenant = b"tenant:" + named.encode() if named else b"key:" + digest
+            self._callers[self._mac(digest)] = Caller(
+                key.metadata or None, key.allowed_models, tenant
+            )
 
     def identify(self, headers: dict[bytes, bytes], memory: dict[Any, Any]) -> Caller | None:
         """The caller, or None for a keyless call where the mode allows one.

@@ -13,15 +13,15 @@ from portico.errors import BadRequest
 # Which headers the APIs and their SDKs give a meaning to. All links: 2026-11-21.
 
 # https://www.w3.org/TR/trace-context/
-_TRACE = frozenset({b"traceparent", b"tracestate"})
+TRACE = frozenset({b"traceparent", b"tracestate"})
 # https://platform.openai.com/docs/api-reference/debugging-requests (x-client-request-id)
 # https://github.com/openai/openai-python/blob/main/src/openai/_base_client.py (idempotency-key)
 # https://github.com/openai/openai-python/tree/main/src/openai/resources/beta (openai-beta)
-OPENAI_REQUEST = _TRACE | {b"idempotency-key", b"openai-beta", b"x-client-request-id"}
+OPENAI_REQUEST = TRACE | {b"idempotency-key", b"openai-beta", b"x-client-request-id"}
 # https://platform.claude.com/docs/en/api/versioning (anthropic-version)
 # https://platform.claude.com/docs/en/api/beta-headers (anthropic-beta)
 # https://github.com/anthropics/anthropic-sdk-python (_base_client.py, the others)
-ANTHROPIC_REQUEST = _TRACE | {
+ANTHROPIC_REQUEST = TRACE | {
     b"anthropic-beta",
     b"anthropic-version",
     b"idempotency-key",

@@ -73,7 +73,7 @@ async def test_unknown_forced_tool(dialect: str) -> None:
 async def test_tool_choice(dialect: str, choice: str) -> None:
     if dialect == "messages":
         kind = {"forced": "any", "named": "tool", "allowed": "auto"}.get(choice, choice)
-        value: Any = {"type": kind, "name": "get_weather"}
+        value: Any = {"type": kind, **({"name": "get_weather"} if kind == "tool" else {})}
     elif choice in ("named", "allowed"):
         inner = {"name": "get_weather"}
         tool = {"type": "function", **({"function": inner} if dialect == "chat" else inner)}
@@ -197,9 +197,9 @@ async def test_models_counts_and_unknown_paths() -> None:
     names = [each["id"] for each in (await call("/v1/models", b"", method=b"GET")).json()["data"]]
     assert names == ["demo-small", "demo-large", "demo-reasoner"]
     assert (await call("/models/gpt-x", b"", method=b"GET")).json()["id"] == "gpt-x"
-    body = ask("messages", "x" * 396)
+    body = {"model": "m", "messages": [{"role": "user", "content": "x" * 398}]}
     assert (await call("/v1/messages/count_tokens", body)).json() == {"input_tokens": 100}
-    body = ask("responses", input="x" * 400)
+    body = {"model": "m", "input": "x" * 400}
     counted = (await call("/v1/responses/input_tokens", body)).json()
     assert counted == {"object": "response.input_tokens", "input_tokens": 100}
     assert (await call("/v1/chat/completions", b"", method=b"GET")).status == 405

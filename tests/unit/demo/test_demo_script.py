@@ -9,7 +9,7 @@ from portico.demo.directives import Directives, directives_of
 from portico.demo.example import example
 from portico.demo.faults import RefusedError
 from portico.demo.memory import BLOCK_BYTES, Lru, Metered, PromptCache
-from portico.demo.script import Ask, Tool, Turn, pieces, play, seal, sealed
+from portico.demo.script import Ask, Tool, Turn, pieces, play
 
 TOOL = Tool("get_weather", WEATHER)
 
@@ -192,14 +192,6 @@ def test_recursive_schemas_end() -> None:
     while value.get("kids"):
         value, depth = value["kids"][0], depth + 1
     assert 1 < depth < 20
-
-
-def test_seals_are_recognised() -> None:
-    assert sealed(seal("é"))
-    assert sealed(seal("é"), "é")
-    assert not sealed(seal("é"), "e")
-    for bad in ("", "x", "ZGVtbw==", seal("a")[:-4], seal("a").swapcase(), "é"):
-        assert not sealed(bad)
 
 
 def test_lru_is_bounded() -> None:

@@ -22,9 +22,9 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "two tools": {"text": "The weather in both Oslo and Rome?", "tool": WEATHER, "think": True},
     "tool result": {"text": "The weather?", "tool": WEATHER, "result": "12 degrees"},
     "schema": {"text": "In Rome", "schema": WEATHER},
-    "cut for length": {"text": "Tell me a story", "max_tokens": 5},
-    "call cut for length": {"text": "The weather?", "tool": WEATHER, "max_tokens": 1},
-    "reasoning cut for length": {"text": "Why?", "think": True, "max_tokens": 3},
+    "cut for length": {"text": "Tell me a story", "max_tokens": 16},
+    "call cut for length": {"text": "[[demo args=cut]] The weather?", "tool": WEATHER},
+    "reasoning cut for length": {"text": "Why?", "think": True, "max_tokens": 16},
     "filtered": {"text": "[[demo finish=content_filter]] Hi"},
     "unicode": {"text": '[[demo text=🏮 na\u2028ïve “quotes” \\ " \u0085]]'},
     "empty": {"text": "[[demo text=]]"},
@@ -169,8 +169,9 @@ async def test_messages_usage_is_cumulative_and_thinking_is_signed() -> None:
 
 
 async def test_replayed_reasoning_must_be_ours() -> None:
-    item = (await call(PATHS["responses"], ask("responses", think=True))).json()["output"][0]
-    body = {"model": "m", "input": [item, {"role": "user", "content": "go on"}]}
+    output = (await call(PATHS["responses"], ask("responses", think=True))).json()["output"]
+    item = output[0]
+    body = {"model": "m", "input": [*output, {"role": "user", "content": "go on"}]}
     assert (await call(PATHS["responses"], body)).status == 200
     item["encrypted_content"] = item["encrypted_content"][:-4]
     error = (await call(PATHS["responses"], body)).json()["error"]

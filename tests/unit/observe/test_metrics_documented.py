@@ -6,6 +6,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.observe.observed import OPENMETRICS, failure, outcome, recorded
 
+from portico.model.losses import Loss
 from portico.observe import semconv
 from portico.observe.exposition import render
 
@@ -18,7 +19,7 @@ def exposed() -> bytes:
     metrics = recorded(
         outcome(),
         failure(),
-        outcome(verdict="truncated"),
+        outcome(verdict="truncated", losses=[Loss("stop", "dropped", "none here")]),
         outcome(status=499, verdict="client_cancelled"),
     )
     metrics.limit_hit("body_bytes")

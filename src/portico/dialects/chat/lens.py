@@ -172,6 +172,10 @@ class Tap:
         kept = [part for part in parts if len(part) < SHORTEST_DATA or self._passes(part)]
         return frames if len(kept) == len(parts) else b"".join(kept)
 
+    def end(self) -> bytes:
+        """Nothing is held back."""
+        return b""
+
     def truncation_frames(self, fault: PorticoError) -> bytes:
         """One error frame and no `[DONE]`: the openai SDK raises on a truthy `error`."""
         if self.finished:

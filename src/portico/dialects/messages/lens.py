@@ -162,6 +162,10 @@ class Tap:
                     self._read(frame)
         return frames
 
+    def end(self) -> bytes:
+        """Nothing is held back."""
+        return b""
+
     def truncation_frames(self, fault: PorticoError) -> bytes:
         """One `error` event and no `message_stop`: the anthropic SDK raises on it."""
         if self.finished:

@@ -35,5 +35,16 @@ class MessagesHead(Struct, gc=False):
     top_p: float | None = None
 
 
+class CountHead(Struct, gc=False):
+    """What a request that only counts tokens has to have
+    (https://platform.claude.com/docs/en/api/messages-count-tokens, 2026-11-21)."""
+
+    model: str
+    messages: list[Raw]
+    system: str | list[Raw] | None = None
+    tools: list[Raw] | None = None
+
+
+decode_count = msgspec.json.Decoder(CountHead).decode
 PARAMETERS = frozenset(MessagesHead.__struct_fields__)
 decode_head = msgspec.json.Decoder(MessagesHead).decode

@@ -148,6 +148,10 @@ class Tap:
                     self._read(frame)
         return frames
 
+    def end(self) -> bytes:
+        """Nothing is held back."""
+        return b""
+
     def truncation_frames(self, fault: PorticoError) -> bytes:
         """`error`, then `response.failed` when `response.created` was seen; numbered on."""
         if self.finished:

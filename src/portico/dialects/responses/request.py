@@ -1,9 +1,18 @@
 """Responses requests on the splice lane: checked at the top level, forwarded as they are."""
 
+import msgspec
+from msgspec import Raw
+
 from portico.dialects import checks
 from portico.dialects.base import SpliceRequest
 from portico.dialects.responses.wire import PARAMETERS, decode_head
+from portico.errors import BadRequest
 from portico.limits import Limits
+from portico.wire.json import encode
+
+_NARROWED = {b"null": "auto", b'"auto"': "auto", b'"required"': "required"}
+"""Choices that a subset narrows, and the mode it then has. A forced tool or none stays as it is."""
+_decode_names = msgspec.json.Decoder(list[str] | None).decode
 
 
 def read(body: bytes, limits: Limits) -> SpliceRequest:
@@ -22,4 +31,28 @@ def read(body: bytes, limits: Limits) -> SpliceRequest:
     elif not isinstance(head.input, str):
         checks.check_items("input", head.input, limits.json_items)
     checks.check_items("tools", head.tools, limits.json_items)
-    return SpliceRequest(body, fields, head.model, head.stream or False)
+    changes = _allowed_tools(fields) if "allowed_tools" in fields else None
+    return SpliceRequest(body, fields, head.model, head.stream or False, changes)
+
+
+def _allowed_tools(fields: dict[str, Raw]) -> dict[str, bytes] | None:
+    """Say with `tool_choice` what the top-level `allowed_tools`, a list of function names, says.
+
+    The list is Vercel's (https://vercel.com/docs/ai-gateway/openai-responses, 2026-11-21); OpenAI
+    has the choice only, which keeps the tools, and with them the prompt cache, as they are.
+    """
+    try:
+        names = _decode_names(fields["allowed_tools"])
+    except ValueError:
+        raise BadRequest(
+            "Invalid type for 'allowed_tools': expected an array of strings.",
+            code="invalid_type",
+            param="allowed_tools",
+        ) from None
+    del fields["allowed_tools"]
+    choice = bytes(fields.get("tool_choice", b"null"))
+    if names is None or choice not in _NARROWED:
+        return {}
+    tools = [{"type": "function", "name": name} for name in names]
+    narrowed = {"type": "allowed_tools", "mode": _NARROWED[choice], "tools": tools}
+    return {"tool_choice": encode(narrowed)}

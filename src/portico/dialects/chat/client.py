@@ -1,0 +1,15 @@
+"""Chat Completions as a client's dialect."""
+
+from portico.dialects.chat.details import strip
+from portico.dialects.chat.request_in import read
+from portico.dialects.chat.response_out import respond
+from portico.dialects.chat.stream_out import ChatStreamOut
+from portico.dialects.translate import ClientSide
+
+CLIENT = ClientSide(
+    name="chat",
+    read=read,
+    respond=respond,
+    stream=ChatStreamOut,
+    strip=strip,
+)

@@ -1,0 +1,55 @@
+"""The Responses API as clients speak it."""
+
+import msgspec
+from msgspec import Raw, Struct
+
+from portico.dialects.responses.request_in import read
+from portico.dialects.responses.response_out import respond
+from portico.dialects.responses.stream_out import stream
+from portico.dialects.translate import ClientSide
+from portico.model.sealed import PREFIX
+
+_PREFIX = PREFIX.encode()
+_decode_array = msgspec.json.Decoder(list[Raw]).decode
+
+
+class _Carrier(Struct, gc=False):
+    type: str = ""
+    encrypted_content: str | None = None
+
+
+_decode_carrier = msgspec.json.Decoder(_Carrier).decode
+
+
+def strip(fields: dict[str, Raw]) -> dict[str, bytes]:
+    """`input` without the reasoning and compaction items that carry a value this gateway sealed.
+
+    Their proof is another provider's, and one that is not asked through the hub cannot read it. The
+    other items keep their bytes. Empty when there is nothing to take out.
+    """
+    raw = fields.get("input")
+    if raw is None or _PREFIX not in bytes(raw):
+        return {}
+    try:
+        items = _decode_array(raw)
+    except ValueError:
+        return {}
+    kept = [bytes(item) for item in items if not _is_ours(item)]
+    if len(kept) == len(items):
+        return {}
+    return {"input": b"[" + b",".join(kept) + b"]"}
+
+
+def _is_ours(item: Raw) -> bool:
+    try:
+        found = _decode_carrier(item)
+    except ValueError:
+        return False
+    return (
+        found.type in ("reasoning", "compaction")
+        and found.encrypted_content is not None
+        and found.encrypted_content.startswith(PREFIX)
+    )
+
+
+CLIENT = ClientSide(name="responses", read=read, respond=respond, stream=stream, strip=strip)

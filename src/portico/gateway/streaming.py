@@ -1,0 +1,69 @@
+"""Running one stream to its end, whatever that is: done, cut, cancelled, refused."""
+
+import asyncio
+
+from portico.dialects.base import Tap
+from portico.errors import PorticoError, forget_frames
+from portico.gateway.call import Call
+from portico.gateway.relay import StreamRelay
+from portico.http.client import HttpClient
+from portico.http.messages import Reply
+from portico.http.upstream import UpstreamConnection
+
+
+async def run_stream(
+    client: HttpClient,
+    call: Call,
+    reply: Reply,
+    connection: UpstreamConnection,
+    relay: StreamRelay,
+    tap: Tap,
+) -> None:
+    """Relay the stream; note in the record how it went. Raises what came before the first byte."""
+    outcome = call.outcome
+    members = client.sweeper.members
+    members.add(relay)
+    reply.attach(connection)
+    try:
+        await connection.relay(relay.feed)
+        relay.finish()
+    except PorticoError as fault:
+        if not reply.started:
+            raise
+        if fault.limit:
+            client.events.limit_hit(fault.limit)
+        if not tap.finished:
+            outcome.verdict = "truncated"
+            outcome.error_code = fault.code
+            outcome.error_debug = fault.debug
+        relay.cut(fault)
+        forget_frames(fault)
+    except BaseException:
+        # Cancelled: the client left, or this worker is going down and the client is to be told.
+        call.relay = relay
+        call.finished = tap.finished
+        if tap.finished and tap.usage is None and not tap.failed:
+            await _last_words(connection, tap)
+        raise
+    finally:
+        members.discard(relay)
+        outcome.usage = tap.usage
+        outcome.response_model = tap.model
+        if tap.failed:  # the provider said so itself, inside a 200
+            outcome.verdict = "upstream_error"
+            outcome.error_code = "upstream_error"
+
+
+async def _last_words(connection: UpstreamConnection, tap: Tap) -> None:
+    """Generation is over but its usage has not come yet: a client that leaves right after the
+    finish reason does not get its tokens for nothing. Waits a second at most."""
+    for _ in range(20):
+        if tap.usage is not None or connection.complete or not connection.usable:
+            return
+        await asyncio.sleep(0.05)
+
+
+def upstream_request_id(headers: dict[bytes, bytes]) -> str:
+    """The provider's own id of the request; Anthropic's name for the header comes second."""
+    value = headers.get(b"x-request-id") or headers.get(b"request-id")
+    return value[:128].decode("latin-1") if value is not None else ""

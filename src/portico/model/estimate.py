@@ -1,0 +1,80 @@
+"""A rough count of input tokens, for providers that do not count.
+
+Bytes over a ratio per kind of text, plus what formats cost. Within about 25 % on English prose,
+code and JSON with the common tokenizers; it is always declared to be an estimate.
+"""
+
+from msgspec import Struct
+
+from portico.model.items import Hosted, Message, Reasoning, ToolCall, ToolResult
+from portico.model.parts import Audio, File, Image, Part, Refusal, Text, Video
+from portico.model.request import GenerateRequest
+from portico.model.tools import HostedTool
+
+_PER_TOKEN = 4.0
+"""Characters of prose in one token; code and JSON are nearer to three."""
+_DENSE = 3.0
+_MESSAGE = 4
+_TOOL = 12
+# A picture of middling size: https://platform.openai.com/docs/guides/images-vision and
+# https://platform.claude.com/docs/en/build-with-claude/vision (2026-11-21)
+_IMAGE = 1000
+_BYTES_PER_PAGE = 40_000
+_PAGE = 1500
+
+
+class _Sum(Struct):
+    tokens: float = 0.0
+
+    def text(self, text: str, per_token: float = _PER_TOKEN) -> None:
+        # Scripts beyond Latin take about one token for every one or two characters.
+        wide = 0 if text.isascii() else len(text.encode("utf-8", "replace")) - len(text)
+        self.tokens += (len(text) + wide) / per_token
+
+
+def estimate(request: GenerateRequest) -> int:
+    """Input tokens of `request`, at least 1."""
+    total = _Sum()
+    for part in request.instructions:
+        total.text(part.text)
+    for item in request.items:
+        total.tokens += _MESSAGE
+        match item:
+            case Message():
+                _parts(item.parts, total)
+            case ToolResult():
+                _parts(item.output, total)
+            case ToolCall():
+                total.text(item.name + item.arguments, _DENSE)
+            case Reasoning():
+                for text in (*item.content, *item.summary):
+                    total.text(text)
+            case Hosted():
+                total.text(item.input + item.output, _DENSE)
+    for tool in request.tools:
+        total.tokens += _TOOL
+        if isinstance(tool, HostedTool):
+            total.text(bytes(tool.native[1]).decode(errors="replace"), _DENSE)
+            continue
+        total.text(tool.name + tool.description)
+        schema = getattr(tool, "parameters", None)
+        if schema is not None:
+            total.text(bytes(schema).decode(errors="replace"), _DENSE)
+    return max(1, round(total.tokens))
+
+
+def _parts(parts: tuple[Part, ...], total: _Sum) -> None:
+    for part in parts:
+        match part:
+            case Text() | Refusal():
+                total.text(part.text)
+            case Image() | Video():
+                total.tokens += _IMAGE
+            case File():
+                if part.source.kind == "text":
+                    total.text(part.source.value)
+                else:
+                    pages = max(len(part.source.value) * 3 // 4 / _BYTES_PER_PAGE, 1)
+                    total.tokens += pages * _PAGE
+            case Audio():
+                total.tokens += len(part.data) / 1000

@@ -1,0 +1,41 @@
+"""What the client calls the things that passes speak about."""
+
+_NAMES: dict[str, dict[str, str]] = {
+    "responses": {
+        "effort": "reasoning.effort",
+        "summary": "reasoning.summary",
+        "format": "text.format",
+        "verbosity": "text.verbosity",
+        "items": "input",
+        "logprobs": "include",
+    },
+    "chat": {
+        "effort": "reasoning_effort",
+        "format": "response_format",
+        "items": "messages",
+        "choices": "n",
+        "max_output_tokens": "max_completion_tokens",
+    },
+    "messages": {
+        "effort": "output_config.effort",
+        "budget": "thinking.budget_tokens",
+        "summary": "thinking.display",
+        "format": "output_config.format",
+        "items": "messages",
+        "max_output_tokens": "max_tokens",
+        "stop": "stop_sequences",
+        "user": "metadata.user_id",
+        "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+        "caching": "cache_control",
+    },
+}
+
+
+def path(dialect: str, what: str) -> str:
+    """The client's name of a hub field."""
+    return _NAMES.get(dialect, {}).get(what, what)
+
+
+def at(dialect: str, index: int) -> str:
+    """Where item `index` is. Only Responses has the hub's own order; the others nest."""
+    return f"input[{index}]" if dialect == "responses" else "messages"

@@ -1,0 +1,1 @@
+"""Signing requests, and getting hold of what they are signed with."""
