@@ -10,10 +10,21 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from bench import machine, memory, report, servers, splice, start, stream, wire
+from bench import (
+    dialects,
+    machine,
+    memory,
+    report,
+    servers,
+    splice,
+    start,
+    stream,
+    translate,
+    wire,
+)
 from bench.proc import Cpus, allow_open_files
 
-MEASURES = ("splice", "stream", "memory", "start")
+MEASURES = ("splice", "stream", "memory", "start", "translate")
 
 METHOD = """\
 One process of each kind: `portico serve` with one worker, API key check, metrics and access log on
@@ -32,8 +43,18 @@ Streams: {streams} connections, each starting the next stream when one ends; the
 every stream in its own rhythm. The client does not ask for usage, so the gateway asks the upstream
 for it and takes the extra event out again; events are counted as the client receives them.
 
-Every whole answer was a 200 of the right length, every stream was compared byte for byte, and the
-requests and tokens in the gateway's `/metrics` were compared with what the clients saw."""
+Translation: the same loads, with Responses requests to a gateway of its own, whose custom providers
+speak Chat (model {chat}) and Messages (model {messages}). nginx passes the same {ask}-byte
+request on to the same upstreams, which return answers of {chat_answer} and {messages_answer} bytes, each way. The
+streams are as above ({events} events of the provider, beginning and end included, one in each write); CPU per event is per
+event that the provider sends, and there is no nginx column, because their measure is what nginx
+needs for a whole request in the same round. "Batched" is the same with {batch} events in each write.
+Large input: {pictures:,} bytes with two PNG images in data URLs, {large} connections; CPU per request
+is all that the gateway does for it, sockets included.
+
+Every whole answer was a 200 of the right length, every stream was compared byte for byte (translated
+ones without their ids and times, with one that was read in full), and the requests and tokens in the
+gateway's `/metrics` were compared with what the clients saw."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +101,8 @@ def main() -> int:
                 results.memory = memory.measure(rig, effort.memory_rounds)
             if "start" in wanted:
                 results.start = start.measure(rig, effort.start_rounds)
+            if "translate" in wanted:
+                results.translate = translate.measure(rig, effort.rounds, effort.seconds)
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         print(f"\nthe benchmark could not go on: {error}", file=sys.stderr)
         return 1
@@ -131,6 +154,13 @@ def _document(
         streams=stream.STREAMS,
         events=stream.EVENTS,
         interval=stream.INTERVAL * 1000,
+        **dialects.MODELS,
+        ask=len(dialects.question(dialects.MODELS["chat"], stream=False)),
+        chat_answer=len(dialects.answer("chat")),
+        messages_answer=len(dialects.answer("messages")),
+        batch=dialects.BATCH,
+        pictures=len(dialects.pictures(dialects.MODELS["chat"])),
+        large=translate.CONNECTIONS,
     )
     wrong = report.problems(results)
     notes = report.cautions(results, load)
@@ -164,7 +194,25 @@ def _document(
         parts += ["## Memory", report.memory_table(results.memory)]
     if results.start is not None:
         parts += ["## Start", report.start_table(results.start)]
+    if results.translate is not None:
+        parts += _translated(results.translate)
     return "\n\n".join([*parts, "## Method", method]) + "\n"
+
+
+def _translated(translated: translate.Translate) -> list[str]:
+    received = ", ".join(
+        f"{count} for {dialects.NAMES[name]}" for name, count in translated.received.items()
+    )
+    return [
+        "## Translation",
+        "Responses clients, providers that speak Chat or Messages. Whole answers:",
+        report.translate_table(translated),
+        f"Streams; for {stream.EVENTS} events of the provider a client gets {received}:",
+        report.translate_streams_table(translated),
+        "1 MiB with two images:",
+        report.pictures_table(translated),
+        f"{translated.requests:,} answers, {translated.streamed:,} streams.",
+    ]
 
 
 if __name__ == "__main__":

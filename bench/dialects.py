@@ -118,9 +118,7 @@ def events(dialect: str, count: int) -> list[bytes]:
 
 
 def _messages_events(count: int) -> list[bytes]:
-    words = [
-        {"type": "text_delta", "text": _WORDS[i % len(_WORDS)]} for i in range(_deltas(count))
-    ]
+    words = [{"type": "text_delta", "text": _WORDS[i % len(_WORDS)]} for i in range(_deltas(count))]
     stop = {"stop_reason": "end_turn", "stop_sequence": None}
     return [
         _event("message_start", message=_messages(None)),
@@ -195,9 +193,7 @@ def _wrong_events(parsed: list[dict[str, Any]], text: str) -> str:
         return "numbers with gaps"
     if (parsed[0]["type"], parsed[-1]["type"]) != ("response.created", "response.completed"):
         return f"from {parsed[0]['type']} to {parsed[-1]['type']}"
-    deltas = [
-        event["delta"] for event in parsed if event["type"] == "response.output_text.delta"
-    ]
+    deltas = [event["delta"] for event in parsed if event["type"] == "response.output_text.delta"]
     if "".join(deltas) != text:
         return "another text"
     return _wrong_response(parsed[-1]["response"], text)

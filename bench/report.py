@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from operator import sub, truediv
 from typing import Any
 
+from bench.dialects import NAMES, UPSTREAMS
 from bench.memory import Memory
 from bench.splice import Splice
 from bench.start import Start
 from bench.stats import Bound, Spread, paired
+from bench.stream import Round as StreamRound
 from bench.stream import Stream
+from bench.translate import Translate
 
 Rounds = Mapping[str, Sequence[Any]]
 """Per target, rounds in the order they were run: `splice.Round` or `stream.Round`."""
@@ -32,6 +35,7 @@ class Results:
     stream: Stream | None = None
     memory: Memory | None = None
     start: Start | None = None
+    translate: Translate | None = None
 
 
 def bounds(results: Results) -> list[Bound]:
@@ -54,12 +58,43 @@ def bounds(results: Results) -> list[Bound]:
         Bound("`import portico`", "ms", 250, _spread(start.package if start else None), digits=1),
         Bound("process start to the first answer", "ms", 1000,
               _spread(start.serving if start else None), digits=0),
+        *_translate_bounds(results.translate),
     ]  # fmt: skip
+
+
+def _translate_bounds(translate: Translate | None) -> list[Bound]:
+    given = translate or Translate()
+    rows = [
+        Bound(f"Responses to {NAMES[each]}: CPU per request, gateway / nginx", "x", 8.0,
+              _pair(given.whole, "cpu_us", f"nginx {each}", truediv, f"gateway {each}"))
+        for each in UPSTREAMS
+    ]  # fmt: skip
+    rows += [
+        Bound(f"Responses to {NAMES[each]}: CPU per streamed event, gateway / nginx's request "
+              "(20 us / 10 us)", "x", 2.0, _per_request(given, each))
+        for each in UPSTREAMS
+    ]  # fmt: skip
+    for each in UPSTREAMS:
+        rounds = given.pictures.get(f"gateway {each}", [])
+        rows.append(
+            Bound(f"Responses to {NAMES[each]}: CPU per request of 1 MiB with images", "ms", 15.0,
+                  _spread([one.cpu_us / 1000 for one in rounds]))
+        )  # fmt: skip
+    return rows
+
+
+def _per_request(translate: Translate, stream: str) -> Spread | None:
+    """CPU per event of `stream` over nginx's per whole request, round by round."""
+    events = [one.cpu_us for one in translate.streams.get(stream, [])]
+    requests = [one.cpu_us for one in translate.whole.get(f"nginx {stream.split()[0]}", [])]
+    if not events or len(events) != len(requests):
+        return None
+    return paired(events, requests, truediv)
 
 
 def problems(results: Results) -> list[str]:
     """Everything that was wrong with answers or counts."""
-    parts = (results.splice, results.stream, results.memory)
+    parts = (results.splice, results.stream, results.memory, results.translate)
     return [problem for part in parts if part is not None for problem in part.problems]
 
 
@@ -80,19 +115,32 @@ def cautions(results: Results, load_average: float) -> list[str]:
                 "CPU per request is what to compare."
             )
     if stream is not None:
-        for target in ("nginx", "gateway"):
-            rounds = stream.rounds[target]
-            glued = sum(one.reads_per_event < SEPARATE for one in rounds)
-            if glued:
-                notes.append(
-                    f"Streams, {target}: in {glued} of {len(rounds)} rounds events arrived glued "
-                    "together; the CPU per event of those rounds is too small."
-                )
-        busy = sum(one.load_busy > BUSY for rounds in stream.rounds.values() for one in rounds)
-        if busy:
+        proxies = {target: stream.rounds[target] for target in ("nginx", "gateway")}
+        notes += _disturbed("Streams", proxies, stream.rounds)
+    translate = results.translate
+    if translate is not None:
+        single = {name: translate.streams.get(name, []) for name in UPSTREAMS}
+        notes += _disturbed("Translated streams", single, translate.streams)
+    return notes
+
+
+def _disturbed(
+    what: str,
+    separate: Mapping[str, Sequence[StreamRound]],
+    every: Mapping[str, Sequence[StreamRound]],
+) -> list[str]:
+    """`separate` are those whose events should arrive one by one."""
+    notes = []
+    for target, rounds in separate.items():
+        glued = sum(one.reads_per_event < SEPARATE for one in rounds)
+        if glued:
             notes.append(
-                f"Streams: in {busy} rounds the load itself took over {BUSY:.0%} of a CPU."
+                f"{what}, {target}: in {glued} of {len(rounds)} rounds events arrived glued "
+                "together; the CPU per event of those rounds is too small."
             )
+    busy = sum(one.load_busy > BUSY for rounds in every.values() for one in rounds)
+    if busy:
+        notes.append(f"{what}: in {busy} rounds the load itself took over {BUSY:.0%} of a CPU.")
     return notes
 
 
@@ -119,6 +167,47 @@ def splice_table(splice: Splice) -> str:
         ("p50 ms", "p50", 2), ("p99 ms", "p99", 2),
     ]  # fmt: skip
     return _targets(splice.rounds, columns)
+
+
+def translate_table(translate: Translate) -> str:
+    """Measure 5: whole answers."""
+    columns: list[tuple[str, str, int]] = [
+        ("requests/s", "rate", 0), ("CPU us per request", "cpu_us", 2), ("CPU busy", "busy", 2),
+        ("p50 ms", "p50", 2), ("p99 ms", "p99", 2),
+    ]  # fmt: skip
+    ratios = [
+        [NAMES[each], *(
+            triple(_pair(translate.whole, key, f"nginx {each}", truediv, f"gateway {each}"), 3)
+            for key in ("cpu_us", "rate", "p50", "p99")
+        )]
+        for each in UPSTREAMS
+    ]  # fmt: skip
+    heads = ["gateway / nginx, x", "CPU per request", "requests/s", "p50", "p99"]
+    return _targets(translate.whole, columns) + "\n\n" + table(heads, ratios)
+
+
+def translate_streams_table(translate: Translate) -> str:
+    """Measure 5: streams."""
+    columns: list[tuple[str, str, int]] = [
+        ("events/s", "rate", 0), ("CPU us per event", "cpu_us", 2), ("CPU busy", "busy", 2),
+        ("load's CPU busy", "load_busy", 2), ("reads per event", "reads_per_event", 3),
+        ("first event p50 ms", "p50", 3), ("first event p99 ms", "p99", 3),
+    ]  # fmt: skip
+    ratios = [[name, triple(_per_request(translate, name), 3)] for name in translate.streams]
+    return (
+        _targets(translate.streams, columns)
+        + "\n\n"
+        + table(["event / nginx's request", "CPU, x"], ratios)
+    )
+
+
+def pictures_table(translate: Translate) -> str:
+    """Measure 5: large input."""
+    columns: list[tuple[str, str, int]] = [
+        ("requests/s", "rate", 0), ("CPU us per request", "cpu_us", 0), ("CPU busy", "busy", 2),
+        ("p50 ms", "p50", 2), ("p99 ms", "p99", 2),
+    ]  # fmt: skip
+    return _targets(translate.pictures, columns)
 
 
 def stream_table(stream: Stream) -> str:
@@ -212,8 +301,8 @@ def _pair(
     """`target` against `other`, round by round; None unless every round has both."""
     if rounds is None:
         return None
-    above = [getattr(one, key) for one in rounds[target]]
-    below = [getattr(one, key) for one in rounds[other]]
+    above = [getattr(one, key) for one in rounds.get(target, ())]
+    below = [getattr(one, key) for one in rounds.get(other, ())]
     if not above or len(above) != len(below):
         return None
     return paired(above, below, combine)

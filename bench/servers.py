@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import wire
+from bench import dialects, wire
 from bench.metrics import Counted, counted
 from bench.proc import Child, Cpus, stop_all
 
@@ -25,6 +25,7 @@ http {{
   access_log off; keepalive_requests 100000000; keepalive_timeout 600s; server_tokens off;
   client_body_temp_path {dir}/1; proxy_temp_path {dir}/2; fastcgi_temp_path {dir}/3;
   uwsgi_temp_path {dir}/4; scgi_temp_path {dir}/5;
+  client_max_body_size 16m; client_body_buffer_size 2m;
 """
 _NGINX_ANSWERS = """\
   server {{ listen 127.0.0.1:{port} backlog=4096;
@@ -32,28 +33,21 @@ _NGINX_ANSWERS = """\
 }}
 """
 _NGINX_PROXIES = """\
-  upstream whole {{ server 127.0.0.1:{whole_up}; keepalive 512;
-    keepalive_requests 100000000; }}
-  upstream streamed {{ server 127.0.0.1:{streamed_up}; keepalive 512;
-    keepalive_requests 100000000; }}
   proxy_http_version 1.1; proxy_set_header Connection "";
-  server {{ listen 127.0.0.1:{whole} backlog=4096;
-    location / {{ proxy_pass http://whole; }} }}
-  server {{ listen 127.0.0.1:{streamed} backlog=4096;
-    location / {{ proxy_pass http://streamed; proxy_buffering off; }} }}
-}}
 """
+_NGINX_PROXY = """\
+  upstream up{up} {{ server 127.0.0.1:{up}; keepalive 512;
+    keepalive_requests 100000000; }}
+  server {{ listen 127.0.0.1:{port} backlog=4096;
+    location / {{ proxy_pass http://up{up}; {more} }} }}
+"""
+UNBUFFERED = "proxy_buffering off;"
 _GATEWAY = """\
 # What `make bench` measures. One worker; key check, metrics and access log are on.
 llm:
   port: {port}
   models:
-  - name: {model}
-    provider: openAI
-    params: {{ model: {upstream}, apiKey: up, baseUrl: "http://127.0.0.1:{whole_up}/v1" }}
-  - name: {stream_model}
-    provider: openAI
-    params: {{ model: {upstream}, apiKey: up, baseUrl: "http://127.0.0.1:{streamed_up}/v1" }}
+{models}
   policies:
     apiKey:
       mode: strict
@@ -66,6 +60,10 @@ config:
   limits: {{ inFlightPerKey: 100000, connections: 20000, upstreamConnections: 20000 }}
   deadlines: {{ drainDelay: 0s }}
 """
+_MODEL = """\
+  - name: {name}
+    provider: {provider}
+    params: {{ model: {model}, apiKey: up, baseUrl: "http://127.0.0.1:{port}/v1" }}"""
 
 
 def missing_tools() -> list[str]:
@@ -96,11 +94,11 @@ def get(port: int, path: str, headers: dict[str, str] | None = None) -> tuple[in
         connection.close()
 
 
-def post(port: int, body: bytes) -> tuple[int, bytes]:
-    """One whole chat call."""
+def post(port: int, body: bytes, path: str = wire.PATH) -> tuple[int, bytes]:
+    """One whole call."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("POST", wire.PATH, body, {**_CLIENT, "content-type": "application/json"})
+        connection.request("POST", path, body, {**_CLIENT, "content-type": "application/json"})
         response = connection.getresponse()
         return response.status, response.read()
     finally:
@@ -114,12 +112,14 @@ class Gateway:
     child: Child
     port: int
     admin: int
+    dialect: str = "chat"
+    """What its clients speak, for `counted`."""
 
     def counted(self) -> Counted:
         """Its own count, once nothing is in flight any more (or after two seconds)."""
         deadline = time.monotonic() + 2
         while True:
-            now = counted(get(self.admin, "/metrics")[1].decode())
+            now = counted(get(self.admin, "/metrics")[1].decode(), self.dialect)
             if now.in_flight <= 0 or time.monotonic() > deadline:
                 return now
             time.sleep(0.05)
@@ -167,55 +167,75 @@ class Rig:
         self.children.append(child)
         return child
 
-    def whole_upstream(self) -> int:
-        """nginx answering one chat answer to everything. Returns its port."""
+    def whole_upstream(self, answer: bytes | None = None, name: str = "upstream") -> int:
+        """nginx answering one answer to everything (a chat answer). Returns its port."""
         port = free_port()
-        body = wire.answer().decode()
-        self._nginx("upstream", _NGINX_ANSWERS.format(port=port, body=body), self.cpus.upstream)
+        text = _NGINX_ANSWERS.format(port=port, body=(answer or wire.answer()).decode())
+        self._nginx(name, text, self.cpus.upstream)
         wait_for(port)
         return port
 
     def streamed_upstream(
-        self, events: int, interval: float, hold: bool = False
+        self, events: int, interval: float, hold: bool = False, batch: int = 1
     ) -> tuple[int, Child]:
-        """`bench.sse_upstream` with `interval` seconds between events. Returns its port, itself."""
+        """`bench.sse_upstream` with `interval` seconds between events, `batch` in one write.
+        Returns its port, itself."""
         port = free_port()
         command = [sys.executable, "-m", "bench.sse_upstream", str(port), str(events)]
-        command += [str(interval * 1000), *(["hold"] if hold else [])]
-        name = "held-upstream" if hold else "streamed-upstream"
+        command += [str(interval * 1000), *(["hold"] if hold else []), f"batch={batch}"]
+        name = "held-upstream" if hold else f"streamed-upstream-{batch}"
         child = self.child(name, command, self.cpus.upstream, PYTHONPATH=str(ROOT.parent))
         wait_for(port)
         return port, child
 
     def proxy(self, whole_up: int, streamed_up: int) -> tuple[Child, int, int]:
         """nginx `proxy_pass`. Returns itself and its ports for whole and streamed answers."""
-        whole, streamed = free_port(), free_port()
-        text = _NGINX_PROXIES.format(
-            whole=whole, streamed=streamed, whole_up=whole_up, streamed_up=streamed_up
-        )
-        child = self._nginx("proxy", text, self.cpus.tested)
-        wait_for(whole)
-        wait_for(streamed)
+        child, (whole, streamed) = self.proxies([(whole_up, ""), (streamed_up, UNBUFFERED)])
         return child, whole, streamed
+
+    def proxies(self, upstreams: list[tuple[int, str]]) -> tuple[Child, list[int]]:
+        """nginx `proxy_pass` to each of these ports, with directives. Returns itself, its ports."""
+        ports = [free_port() for _ in upstreams]
+        text = _NGINX_PROXIES + "".join(
+            _NGINX_PROXY.format(port=port, up=up, more=more)
+            for port, (up, more) in zip(ports, upstreams, strict=True)
+        )
+        child = self._nginx("proxy", text + "}\n", self.cpus.tested)
+        for port in ports:
+            wait_for(port)
+        return child, ports
 
     def gateway(self, whole_up: int, streamed_up: int, name: str = "gateway") -> Gateway:
         """`portico serve` as an operator starts it. Not ready yet: see `Gateway.ready`."""
+        targets = [(wire.MODEL, whole_up), (wire.STREAM_MODEL, streamed_up)]
+        models = [
+            _MODEL.format(name=model, provider="openAI", model=wire.UPSTREAM_MODEL, port=port)
+            for model, port in targets
+        ]
+        return self._gateway(name, models, "chat")
+
+    def translator(self, targets: list[tuple[str, str, int]]) -> Gateway:
+        """The same with custom providers that do not speak Responses, as its clients do. A target
+        is a model's name, the dialect of its provider, and the provider's port."""
+        models = [
+            _MODEL.format(
+                name=model,
+                provider=f"{{ custom: {{ formats: [{{ type: {dialects.FORMATS[dialect]} }}] }} }}",
+                model=dialects.MODELS[dialect],
+                port=port,
+            )
+            for model, dialect, port in targets
+        ]
+        return self._gateway("gateway-translate", models, "responses")
+
+    def _gateway(self, name: str, models: list[str], dialect: str) -> Gateway:
         port, admin = free_port(), free_port()
         path = WORK / f"{name}.yaml"
         path.write_text(
-            _GATEWAY.format(
-                port=port,
-                admin=admin,
-                key=wire.KEY,
-                model=wire.MODEL,
-                upstream=wire.UPSTREAM_MODEL,
-                stream_model=wire.STREAM_MODEL,
-                whole_up=whole_up,
-                streamed_up=streamed_up,
-            )
+            _GATEWAY.format(port=port, admin=admin, key=wire.KEY, models="\n".join(models))
         )
         command = [sys.executable, "-m", "portico", "serve", "--config", str(path)]
-        return Gateway(self.child(name, command, self.cpus.tested), port, admin)
+        return Gateway(self.child(name, command, self.cpus.tested), port, admin, dialect)
 
     def stop(self, child: Child) -> None:
         """End one before the others."""

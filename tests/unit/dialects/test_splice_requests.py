@@ -213,3 +213,41 @@ def test_limits_of_the_configuration_are_used() -> None:
     assert refusal("completions", deep, Limits(json_depth=4))[1] == "nesting_too_deep"
     long = {**MINIMAL["completions"], "k" * 40: 1}
     assert refusal("completions", long, Limits(json_key_bytes=30))[1] == "name_too_long"
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ({"allowed_tools": ["a"]}, "auto"),
+        ({"allowed_tools": ["a"], "tool_choice": "required"}, "required"),
+        ({"allowed_tools": ["a"], "tool_choice": None}, "auto"),
+    ],
+)
+def test_a_list_of_allowed_tools_is_said_as_openai_says_it(
+    asked: dict[str, Any], sent: str
+) -> None:
+    tools = [{"type": "function", "name": name, "parameters": {}} for name in "ab"]
+    request = read("responses", {**MINIMAL["responses"], "tools": tools, **asked})
+    body = json.loads(request.render("m"))
+    assert "allowed_tools" not in body
+    assert body["tools"] == tools
+    assert body["tool_choice"] == {
+        "type": "allowed_tools", "mode": sent, "tools": [{"type": "function", "name": "a"}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("choice", ["none", {"type": "function", "name": "a"}])
+def test_a_choice_that_is_narrower_stays(choice: object) -> None:
+    asked = {**MINIMAL["responses"], "allowed_tools": ["a"], "tool_choice": choice}
+    assert json.loads(read("responses", asked).render("m"))["tool_choice"] == choice
+
+
+def test_caching_is_a_parameter_of_gateways_only() -> None:
+    request = read("responses", {**MINIMAL["responses"], "caching": "auto"})
+    assert json.loads(request.render("m")) == MINIMAL["responses"]
+
+
+@pytest.mark.parametrize("names", [1, "a", [1], {"a": 1}])
+def test_allowed_tools_of_a_wrong_type_is_refused(names: object) -> None:
+    asked = {**MINIMAL["responses"], "allowed_tools": names}
+    assert refusal("responses", asked)[1:] == ("invalid_type", "allowed_tools")

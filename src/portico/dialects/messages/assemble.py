@@ -87,8 +87,8 @@ decode_block = msgspec.json.Decoder(Block).decode
 class Assembler:
     """Makes the events of one answer. `out` is taken by whoever feeds it."""
 
-    __slots__ = ("_calls", "_key", "_message", "_open", "_origin", "_pending", "_silent",
-                 "_started", "out")  # fmt: skip
+    __slots__ = ("_calls", "_characters", "_key", "_message", "_open", "_origin", "_pending",
+                 "_silent", "_started", "out")  # fmt: skip
 
     def __init__(self, origin: str) -> None:
         self.out: list[Event] = []
@@ -96,6 +96,7 @@ class Assembler:
         self._key = -1
         self._message: int | None = None
         self._open = False
+        self._characters = 0
         self._calls = False
         self._started = False
         self._silent = -1
@@ -117,6 +118,7 @@ class Assembler:
             self._message = self._next()
             self.out.append(MessageStart(self._message))
         self._open = True
+        self._characters += len(text)
         self.out.append(TextDelta(self._message, text))
 
     def end_text(self, citations: list[Raw]) -> None:
@@ -127,9 +129,11 @@ class Assembler:
         for raw in citations:
             found = citation(raw)
             if found is not None:
-                self.out.append(CitationAdded(self._message, found))
+                whole = structs.replace(found, start=0, end=self._characters)
+                self.out.append(CitationAdded(self._message, whole))
         self.out.append(PartEnd(self._message))
         self._open = False
+        self._characters = 0
 
     def think(self) -> int:
         """A thinking block begins. The key for `thought` and `end_thinking`. Nothing is told of it

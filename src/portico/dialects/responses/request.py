@@ -10,6 +10,7 @@ from portico.errors import BadRequest
 from portico.limits import Limits
 from portico.wire.json import encode
 
+_OURS = frozenset(("allowed_tools", "caching"))
 _NARROWED = {b"null": "auto", b'"auto"': "auto", b'"required"': "required"}
 """Choices that a subset narrows, and the mode it then has. A forced tool or none stays as it is."""
 _decode_names = msgspec.json.Decoder(list[str] | None).decode
@@ -31,8 +32,18 @@ def read(body: bytes, limits: Limits) -> SpliceRequest:
     elif not isinstance(head.input, str):
         checks.check_items("input", head.input, limits.json_items)
     checks.check_items("tools", head.tools, limits.json_items)
-    changes = _allowed_tools(fields) if "allowed_tools" in fields else None
+    changes = _ours(fields) if not _OURS.isdisjoint(fields) else None
     return SpliceRequest(body, fields, head.model, head.stream or False, changes)
+
+
+def _ours(fields: dict[str, Raw]) -> dict[str, bytes] | None:
+    """Take out the parameters that gateways have and OpenAI has not; what says the same instead.
+
+    `caching: auto` asks for cache marks where a provider needs them: this dialect's cache by
+    themselves.
+    """
+    fields.pop("caching", None)
+    return _allowed_tools(fields) if "allowed_tools" in fields else {}
 
 
 def _allowed_tools(fields: dict[str, Raw]) -> dict[str, bytes] | None:
