@@ -47,6 +47,9 @@ abuse: $(VENV)/.dev ## Long fault and attack profiles
 bench: $(VENV)/.dev ## Gateway against nginx and direct, in one run -> bench/results.md
 	$(BIN)/python -m bench
 
+docs: $(VENV)/.dev ## Make the tables of docs/capabilities.md anew
+	$(BIN)/portico capabilities --into docs/capabilities.md
+
 build: $(VENV)/.dev ## Wheel and sdist in dist/
 	$(BIN)/python -m hatchling build
 
@@ -58,4 +61,4 @@ lock: $(VENV)/.dev ## Lock dependencies again, with hashes
 clean: ## Remove everything that was made
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/.work
 
-.PHONY: help serve demo test lint types imports format abuse bench build lock clean
+.PHONY: help serve demo test lint types imports format abuse bench docs build lock clean

@@ -44,17 +44,18 @@ every stream in its own rhythm. The client does not ask for usage, so the gatewa
 for it and takes the extra event out again; events are counted as the client receives them.
 
 Translation: the same loads, with Responses requests to a gateway of its own, whose custom providers
-speak Chat (model {chat}) and Messages (model {messages}). nginx passes the same {ask}-byte
-request on to the same upstreams, which return answers of {chat_answer} and {messages_answer} bytes, each way. The
-streams are as above ({events} events of the provider, beginning and end included, one in each write); CPU per event is per
-event that the provider sends, and there is no nginx column, because their measure is what nginx
-needs for a whole request in the same round. "Batched" is the same with {batch} events in each write.
-Large input: {pictures:,} bytes with two PNG images in data URLs, {large} connections; CPU per request
-is all that the gateway does for it, sockets included.
+speak Chat (as {chat}) and Messages (as {messages}).
+nginx passes the same {ask}-byte request on to the same upstreams, whose answers have
+{chat_answer} and {messages_answer} bytes. Streams are as above: {events} events of the provider,
+beginning and end included, one in each write. CPU per event is per event that the provider sends.
+There is no nginx beside them: their measure is what nginx needed for a whole request in the same
+round. "Batched" is the same with {batch} events in each write. Large input: {pictures:,} bytes with
+two images in data URLs over {large} connections; its CPU is all that the gateway does for a
+request, sockets included.
 
-Every whole answer was a 200 of the right length, every stream was compared byte for byte (translated
-ones without their ids and times, with one that was read in full), and the requests and tokens in the
-gateway's `/metrics` were compared with what the clients saw."""
+Every whole answer was a 200 of the right length, every stream was compared byte for byte, and the
+requests and tokens in the gateway's `/metrics` were compared with what the clients saw. What is
+translated was read in full once; streams were then compared without their ids and times."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,9 @@ def answer(dialect: str) -> bytes:
 
 
 def _chat() -> dict[str, Any]:
-    message = {"role": "assistant", "content": _TEXT, "refusal": None, "annotations": []}
+    message: dict[str, Any] = {
+        "role": "assistant", "content": _TEXT, "refusal": None, "annotations": [],
+    }  # fmt: skip
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     usage = {
         "prompt_tokens": wire.INPUT_TOKENS,

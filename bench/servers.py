@@ -36,10 +36,10 @@ _NGINX_PROXIES = """\
   proxy_http_version 1.1; proxy_set_header Connection "";
 """
 _NGINX_PROXY = """\
-  upstream up{up} {{ server 127.0.0.1:{up}; keepalive 512;
+  upstream up{number} {{ server 127.0.0.1:{up}; keepalive 512;
     keepalive_requests 100000000; }}
   server {{ listen 127.0.0.1:{port} backlog=4096;
-    location / {{ proxy_pass http://up{up}; {more} }} }}
+    location / {{ proxy_pass http://up{number}; {more} }} }}
 """
 UNBUFFERED = "proxy_buffering off;"
 _GATEWAY = """\
@@ -197,8 +197,8 @@ class Rig:
         """nginx `proxy_pass` to each of these ports, with directives. Returns itself, its ports."""
         ports = [free_port() for _ in upstreams]
         text = _NGINX_PROXIES + "".join(
-            _NGINX_PROXY.format(port=port, up=up, more=more)
-            for port, (up, more) in zip(ports, upstreams, strict=True)
+            _NGINX_PROXY.format(number=number, port=ports[number], up=up, more=more)
+            for number, (up, more) in enumerate(upstreams)
         )
         child = self._nginx("proxy", text + "}\n", self.cpus.tested)
         for port in ports:

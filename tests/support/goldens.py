@@ -85,9 +85,7 @@ class Case(Struct, frozen=True):
 
     def comparable(self, client: str, upstream: str) -> bool:
         """Whether the answer in one piece says what the stream says."""
-        return upstream not in self.whole_differs and not (
-            self.half_calls and client == "messages"
-        )
+        return upstream not in self.whole_differs and not (self.half_calls and client == "messages")
 
     @property
     def folder(self) -> Path:

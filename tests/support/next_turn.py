@@ -5,7 +5,9 @@ from typing import Any
 
 Json = Any
 RESULT = "18, sunny"
-_OPAQUE = frozenset(("encrypted_content", "signature", "thoughtSignature", "redactedContent", "data"))
+_OPAQUE = frozenset(
+    ("encrypted_content", "signature", "thoughtSignature", "redactedContent", "data")
+)
 
 
 def next_turn(client: str, asked: Json, answer: Json) -> Json:

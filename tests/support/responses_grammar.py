@@ -12,16 +12,17 @@ from typing import Any
 
 Json = Any
 
-KEYS = frozenset("""
-    id object created_at completed_at status incomplete_details model previous_response_id
-    instructions output error tools tool_choice truncation parallel_tool_calls text top_p
-    presence_penalty frequency_penalty top_logprobs temperature reasoning usage max_output_tokens
-    max_tool_calls store background service_tier metadata safety_identifier prompt_cache_key
-""".split())  # fmt: skip
-NULLABLE = frozenset("""
-    completed_at incomplete_details previous_response_id instructions error reasoning usage
-    max_output_tokens max_tool_calls safety_identifier prompt_cache_key
-""".split())  # fmt: skip
+NULLABLE = frozenset((
+    "completed_at", "incomplete_details", "previous_response_id", "instructions", "error",
+    "reasoning", "usage", "max_output_tokens", "max_tool_calls", "safety_identifier",
+    "prompt_cache_key",
+))  # fmt: skip
+KEYS = NULLABLE | frozenset((
+    "id", "object", "created_at", "status", "model", "output", "tools", "tool_choice", "truncation",
+    "parallel_tool_calls", "text", "top_p", "presence_penalty", "frequency_penalty",
+    "top_logprobs", "temperature", "store", "background", "service_tier", "metadata",
+))  # fmt: skip
+assert len(KEYS) == 31
 TERMINAL = {
     "response.completed": "completed",
     "response.incomplete": "incomplete",

@@ -95,6 +95,19 @@ def schema() -> int:
 
 
 @app.command
+def capabilities(
+    *,
+    into: Annotated[
+        str | None, Parameter(help="Write the tables between the markers of this file.")
+    ] = None,
+) -> int:
+    """Print what every provider and family of models takes, as Markdown tables."""
+    from portico.cli.capabilities import capabilities as command
+
+    return command(into)
+
+
+@app.command
 def demo(
     *,
     url: Annotated[

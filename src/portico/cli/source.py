@@ -43,7 +43,7 @@ class Source(Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.kind == "file":
             settings = loads(self.text, env, name=self.path, form=form_of(self.path))
         elif self.kind == "demo":
-            settings = demo_settings(self.demo_url)
+            settings = demo_settings(self.demo_url, clouds=True)
         else:
             found = from_environment(env)
             if found is None:

@@ -68,15 +68,17 @@ _USER_PARTS = tagged(
 )
 _REFUSAL = obj({"type": _STRING, "refusal": _STRING})
 _TEXTS = either(string=_STRING, array=array(tagged({"text": _TEXT}), 1))
+# The SDK's own stream helper leaves `index` on the calls it gathers, and they are sent back so.
+_CALL_MORE = {"type": _STRING, "index": whole(0)}
 _CALL = tagged(
     {
         "function": obj(
             {"id": _STRING, "function": obj({"name": text(pattern=NAME), "arguments": _STRING})},
-            {"type": _STRING},
+            _CALL_MORE,
         ),
         "custom": obj(
             {"id": _STRING, "custom": obj({"name": text(pattern=NAME), "input": _STRING})},
-            {"type": _STRING},
+            _CALL_MORE,
         ),
     },
     default="function",

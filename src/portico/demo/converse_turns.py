@@ -332,7 +332,10 @@ def _follows(after: str, block: dict[str, Any]) -> bool:
 def last_turn(
     messages: list[dict[str, Any]], shown: dict[int, list[str]]
 ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """The last user text, the tool results in or after it, and what is to be seen there."""
+    """The last user text, the tool results after it, and what is to be seen there; in order.
+
+    Results in the message of the text were there before it.
+    """
     results: list[str] = []
     seen: list[str] = []
     for number in range(len(messages) - 1, -1, -1):
@@ -341,9 +344,9 @@ def last_turn(
             continue
         seen[:0] = shown.get(number, ())
         found = [block["toolResult"] for block in message["content"] if "toolResult" in block]
-        results[:0] = [_told(each["content"]) for each in found]
         if said := " ".join(block["text"] for block in message["content"] if "text" in block):
             return said, tuple(results), tuple(seen)
+        results[:0] = [_told(each["content"]) for each in found]
     return "", tuple(results), tuple(seen)
 
 

@@ -261,13 +261,9 @@ def _file(file: dict[str, Any], vertex: bool) -> str:
     if vertex:
         fits = uri.startswith(("gs://", "https://", "http://"))
     else:
-        fits = uri.startswith(
-            (
-                "https://generativelanguage.googleapis.com/",
-                "https://www.youtube.com/",
-                "https://youtu.be/",
-            )
-        )
+        # Files of its own, videos, and public or signed addresses:
+        # https://ai.google.dev/gemini-api/docs/file-input-methods, 2026-11-21
+        fits = uri.startswith("https://")
     if not fits:
         raise RefusedError(400, f"Unsupported file URI type: {uri[:200]}")
     return f"file at {uri}"

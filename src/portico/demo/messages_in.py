@@ -223,7 +223,10 @@ def _prompt(body: dict[str, Any]) -> list[bytes]:
 def _last_turn(
     messages: list[dict[str, Any]], shown: dict[int, list[str]]
 ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """The last user text, the tool results in or after that message, and what they show."""
+    """The last user text, the tool results after it, and what is to be seen there; in order.
+
+    Results in the message of the text were there before it.
+    """
     results: list[str] = []
     seen: list[str] = []
     for number in range(len(messages) - 1, -1, -1):
@@ -234,8 +237,9 @@ def _last_turn(
         seen[:0] = shown.get(number, ())
         if isinstance(content, list):
             found = [block for block in content if block["type"] == "tool_result"]
-            results[:0] = [text_of(block.get("content")) for block in found]
             content = [block for block in content if block["type"] == "text"]
+            if not content:
+                results[:0] = [text_of(block.get("content")) for block in found]
         if said := text_of(content):
             return said, tuple(results), tuple(seen)
     return "", tuple(results), tuple(seen)

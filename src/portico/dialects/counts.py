@@ -75,6 +75,15 @@ def text(raw: Raw) -> str:
     return value[:512] if isinstance(value, str) else ""
 
 
+def is_text(raw: Raw) -> bool:
+    """Whether raw JSON is UTF-8. Decoding did not look into it, and a client's parser will."""
+    try:
+        bytes(raw).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def mapping(raw: Raw) -> dict[str, Any] | None:
     """A raw object as a dict; None for anything else, and for one that is absurdly long."""
     view = memoryview(raw)

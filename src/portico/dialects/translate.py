@@ -17,7 +17,7 @@ from portico.model.events import Event
 from portico.model.losses import Losses
 from portico.model.request import GenerateRequest
 from portico.model.response import GenerateResponse
-from portico.model.sealed import Seal, Unseal
+from portico.model.sealed import PREFIX, Seal, Unseal
 
 
 class Asked(Struct, kw_only=True, eq=False):
@@ -66,14 +66,16 @@ class StreamIn(Protocol):
 class ClientSide(Struct, frozen=True):
     """A dialect clients speak. `read(fields, body, limits, unseal)` checks the whole body and
     raises `BadRequest` naming the parameter. `respond` and `stream` write answers.
-    `strip(body, fields)` takes this gateway's sealed values out of a body that is about to be
-    spliced, and returns the changed members as JSON text (empty: nothing to change)."""
+    `strip(fields)` takes what only this gateway understands out of a body that is about to be
+    spliced, and returns the changed members as JSON text (empty: nothing to change). One of `marks`
+    is in every body that it changes."""
 
     name: str
     read: Callable[[dict[str, Raw], bytes, Limits, Unseal], GenerateRequest]
     respond: Callable[[GenerateResponse, Asked], bytes]
     stream: Callable[[Asked], StreamOut]
     strip: Callable[[dict[str, Raw]], dict[str, bytes]]
+    marks: tuple[bytes, ...] = (PREFIX.encode(),)
 
 
 class Upstream(Struct, frozen=True, kw_only=True):

@@ -30,13 +30,15 @@ class Uplink(Struct, frozen=True):
 
     `capabilities(provider kind, model)`; `headers(request)` are header lines that features of the
     request need; `shared(model)` are dialects whose sealed values this one understands besides its
-    own.
+    own. `portable`: sealed values are good for every account at the provider's place, so that they
+    outlive the operator's key.
     """
 
     side: UpstreamSide
     capabilities: Callable[[str, str], Capabilities]
     headers: Callable[[GenerateRequest], bytes]
     shared: Callable[[str], tuple[str, ...]]
+    portable: bool = False
 
     def upstream(self, kind: str, origin: str, quirks: frozenset[str], model: str) -> Upstream:
         """What encoder and decoder need to know of a target."""
@@ -78,9 +80,9 @@ def _claude(model: str) -> tuple[str, ...]:
 UPSTREAMS: dict[str, Uplink] = {
     "responses": Uplink(RESPONSES_UPSTREAM, _of_model(RESPONSES_UPSTREAM), _no_headers, _none),
     "chat": Uplink(CHAT_UPSTREAM, chat_capabilities, _no_headers, _none),
-    "messages": Uplink(MESSAGES_UPSTREAM, _of_model(MESSAGES_UPSTREAM), _beta_headers, _none),
+    "messages": Uplink(MESSAGES_UPSTREAM, _of_model(MESSAGES_UPSTREAM), _beta_headers, _none, True),
     "gemini": Uplink(GEMINI_UPSTREAM, _gemini, _no_headers, _none),
-    "converse": Uplink(CONVERSE_UPSTREAM, _of_model(CONVERSE_UPSTREAM), _no_headers, _claude),
+    "converse": Uplink(CONVERSE_UPSTREAM, _of_model(CONVERSE_UPSTREAM), _no_headers, _claude, True),
 }
 
 

@@ -1,5 +1,7 @@
 """Heads and bodies of the answers the gateway makes itself."""
 
+import re
+
 from portico.dialects.base import Dialect
 from portico.errors import MethodNotAllowed, PorticoError
 from portico.http.messages import Reply
@@ -8,6 +10,8 @@ JSON = b"content-type: application/json\r\n"
 
 
 X_REQUEST_ID = b"x-request-id"
+_NOT_A_DELAY = re.compile(r"[^ -~]+")
+_LONGEST_DELAY = 64
 
 
 def request_id_header(dialect: Dialect, request_id: str) -> bytes:
@@ -30,8 +34,9 @@ def error_headers(dialect: Dialect, error: PorticoError, request_id: str) -> byt
     headers = JSON + request_id_header(dialect, request_id)
     if error.retryable is not None:
         headers += b"x-should-retry: true\r\n" if error.retryable else b"x-should-retry: false\r\n"
-    if error.retry_after is not None:
-        headers += b"retry-after: %b\r\n" % error.retry_after.encode("ascii", "ignore")
+    if error.retry_after is not None:  # some come out of a provider's body
+        delay = _NOT_A_DELAY.sub("", error.retry_after)[:_LONGEST_DELAY]
+        headers += b"retry-after: %b\r\n" % delay.encode("ascii")
     if error.http_status == 401:
         headers += b'www-authenticate: Bearer realm="portico"\r\n'
     elif isinstance(error, MethodNotAllowed) and error.allowed:

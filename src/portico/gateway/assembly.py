@@ -60,6 +60,7 @@ class Targets:
             key.encode("latin-1") if key else b"",
             kind=chosen.kind,
             origin=origin_of(chosen, pool.origin, prefix),
+            place=origin_of(chosen, pool.origin, prefix, account=False),
             preferred=row.preferred,
             families=tuple((each, speaker.ways(each.formats)) for each in row.families),
             id_prefix=row.id_prefix,
@@ -136,13 +137,20 @@ def base_url_of(row: Provider, chosen: ProviderSettings) -> str:
     return row.hosts.get(region) or row.base_url.replace("{region}", region)
 
 
-def origin_of(chosen: ProviderSettings, origin: Origin, prefix: str) -> str:
-    """A stable name for provider, place and account: the kind and 12 hex digits.
+def origin_of(
+    chosen: ProviderSettings, origin: Origin, prefix: str, *, account: bool = True
+) -> str:
+    """A stable name for provider, place and (unless `account` is False) account: the kind and 12
+    hex digits.
 
     The digits are of a hash over a hash of the key: nothing of a key can be had from them. Where
     the surroundings make the credential, place and project stand for the account.
     """
-    secret = chosen.api_key or (chosen.aws.secret_access_key if chosen.aws is not None else None)
+    secret = None
+    if account:
+        secret = chosen.api_key or (
+            chosen.aws.secret_access_key if chosen.aws is not None else None
+        )
     key = hashlib.sha256(secret.reveal().encode()).hexdigest() if secret is not None else ""
     place = (
         chosen.kind,

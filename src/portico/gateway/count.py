@@ -8,7 +8,7 @@ from time import monotonic
 
 from portico.dialects.base import Dialect, SpliceRequest
 from portico.dialects.token_counts import COUNTERS, read_request, write_answer
-from portico.dialects.translators import UPSTREAMS
+from portico.dialects.translators import CLIENTS, UPSTREAMS
 from portico.errors import UpstreamProtocol
 from portico.gateway.answers import request_id_header
 from portico.gateway.call import Call
@@ -24,7 +24,7 @@ from portico.gateway.translate import (
 )
 from portico.http.messages import Reply, Request
 from portico.model.estimate import estimate
-from portico.model.losses import Loss, Losses
+from portico.model.losses import Loss, Losses, LossList
 from portico.policy.sealing import TenantSealer
 from portico.wire.json import quote, splice
 
@@ -45,12 +45,16 @@ async def count(
     outcome = call.outcome
     model = outcome.upstream_model
     spoken = target.dialect_for(dialect.name, model)
-    losses: Losses = []
+    losses: Losses = LossList()
     outcome.losses = losses
     head = target.count_head(spoken, model)
     if head is not None and spoken == dialect.name:
         outcome.lane = "splice"
-        payload = splice(ask.fields, {"model": quote(model)})
+        side = CLIENTS[dialect.name]
+        changes: dict[str, bytes] = {}
+        if any([mark in ask.body for mark in side.marks]):
+            changes = side.strip(ask.fields)  # the provider refuses what others sealed
+        payload = splice(ask.fields, {"model": quote(model), **changes})
     else:
         outcome.lane = "translate"
         wanted = read_request(ask.fields, ask.body, call.snapshot.limits, sealer.unseal)

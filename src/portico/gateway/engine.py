@@ -11,14 +11,10 @@ from collections.abc import Coroutine
 from time import monotonic
 from typing import Any, Protocol
 
-import msgspec
-from msgspec import Struct
-
 from portico.dialects.base import Dialect, SpliceRequest
 from portico.dialects.registry import DIALECTS
 from portico.dialects.translators import CLIENTS
 from portico.errors import (
-    BadRequest,
     ClientFault,
     Forbidden,
     InternalError,
@@ -32,6 +28,7 @@ from portico.errors import (
 from portico.gateway.answers import send_error
 from portico.gateway.call import Call
 from portico.gateway.count import count
+from portico.gateway.further_models import refuse_further_models
 from portico.gateway.losses import refuse_losses
 from portico.gateway.models import ModelList
 from portico.gateway.routes import Endpoint, check_method, unknown_path
@@ -46,19 +43,10 @@ from portico.http.remote import RemoteDoor
 from portico.ids import IdSource
 from portico.model.losses import Loss
 from portico.model.outcome import Outcome, Verdict
-from portico.model.sealed import PREFIX
-from portico.policy.auth import Caller, from_here
+from portico.policy.auth import from_here
 from portico.policy.sealing import Sealer, TenantSealer
 
 log = logging.getLogger("portico.gateway")
-
-NAME_MODELS = ("models", "fallbacks", "preset", "plugins")
-"""Fields in which some providers take further model names: OpenRouter's `models`, `preset` and
-`plugins` (https://openrouter.ai/docs/features/model-routing), Anthropic's beta `fallbacks`;
-2026-11-21."""
-
-MARK = PREFIX.encode("ascii")
-"""In the body of a request that brings back something this gateway sealed, perhaps."""
 
 CLIENT_CLOSED = 499
 """What the record says when the caller left before a status was sent (nginx's number)."""
@@ -215,7 +203,7 @@ class Door:
         outcome.stream = ask.stream
         entry = _entry(route, call, ask.model)
         if call.caller is not None and call.caller.allowed_models is not None:
-            _refuse_further_models(ask, call.caller)
+            refuse_further_models(ask.fields, call.caller)
         target = entry.target
         outcome.alias = entry.name
         outcome.provider = target.label
@@ -226,8 +214,10 @@ class Door:
                 self._gateway.tools, call, request, reply, dialect, target, ask, self._sealer(call)
             )
         if dialect.name in target.heads or dialect.name in target.spoken(outcome.upstream_model):
-            if MARK in ask.body:
-                self._strip(call, dialect, target, ask)
+            for mark in CLIENTS[dialect.name].marks:
+                if mark in ask.body:
+                    self._strip(call, dialect, target, ask)
+                    break
             return splice(self._gateway.client, call, request, reply, dialect, target, ask)
         return translate(
             self._gateway.tools, call, request, reply, dialect, target, ask, self._sealer(call)
@@ -337,33 +327,6 @@ def _entry(route: Route, call: Call, model: str) -> Entry:
             param="model",
         )
     return entry
-
-
-class _Tool(Struct):
-    """Hosted tools may name a model: OpenAI's image_generation does
-    (https://platform.openai.com/docs/guides/tools-image-generation, 2026-11-21)."""
-
-    model: str | None = None
-
-
-_decode_tools = msgspec.json.Decoder(list[_Tool] | None).decode
-
-
-def _refuse_further_models(ask: SpliceRequest, caller: Caller) -> None:
-    """A key that may use some models only must not reach others by another field."""
-    tools = ask.fields.get("tools")
-    if tools is not None:
-        try:
-            named = [tool.model for tool in _decode_tools(tools) or () if tool.model is not None]
-        except msgspec.DecodeError:
-            raise BadRequest("Invalid 'tools': its models cannot be read.", param="tools") from None
-        if not all(caller.may_use(model) for model in named):
-            raise Forbidden("This key may not use the model of one of the tools.", param="tools")
-    for field in NAME_MODELS:
-        if field in ask.fields:
-            raise Forbidden(
-                f"This key is limited to certain models and may not send '{field}'.", param=field
-            )
 
 
 def _dialect(call: Call, request: Request | None) -> Dialect:

@@ -110,15 +110,43 @@ class StreamRelay:
 
 
 class TranslateRelay(StreamRelay):
-    """The same for a tap that writes another dialect: what is held back comes at the end."""
+    """The same for a tap that writes another dialect: what is held back comes at the end.
 
-    __slots__ = ()
+    `most` bounds the provider's bytes: the other dialect may need the whole answer once more at its
+    end, and what belongs to later items is held until their turn comes.
+    """
+
+    __slots__ = ("_left",)
+
+    def __init__(
+        self,
+        connection: UpstreamConnection,
+        reply: Reply,
+        tap: Tap,
+        outcome: Outcome,
+        headers: bytes,
+        frames: "Framer",
+        keep_alive: float,
+        most: int,
+    ) -> None:
+        super().__init__(connection, reply, tap, outcome, headers, frames, keep_alive)
+        self._left = most
 
     def feed(self, data: bytes) -> None:
-        """Take bytes from the provider. The head waits until there is something to tell."""
+        """Take bytes from the provider. The head waits until there is something to tell.
+
+        Raises `UpstreamProtocol` over `limits.response_bytes`.
+        """
+        self._left -= len(data)
+        if self._left < 0:
+            raise too_large()
         block = self._frames.feed(data)
         if block:
-            self._pass(self._tap.feed(block))
+            out = self._tap.feed(block)
+            if out:
+                if self._outcome.first_byte == 0.0:
+                    self._begin()
+                self._reply.write(out)
 
     def finish(self) -> None:
         """The provider ended its answer well, as far as HTTP goes."""

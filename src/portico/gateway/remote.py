@@ -33,9 +33,15 @@ async def fetch_all(
         )
     most = snapshot.limits.remote_content_bytes // len(addresses)
     seconds = snapshot.deadlines.remote_content
-    found = await asyncio.gather(
-        *(door.fetch(address, most, seconds, param) for address in addresses)
-    )
+    try:
+        async with asyncio.TaskGroup() as group:  # the first that fails ends the others
+            tasks = [
+                group.create_task(door.fetch(address, most, seconds, param))
+                for address in addresses
+            ]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    found = [task.result() for task in tasks]
     return {
         address: Source(
             "base64", b64encode(content.body).decode("ascii"), _type(content.media_type, address)

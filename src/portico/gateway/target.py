@@ -94,14 +94,15 @@ class Target:
     including) the forwarded headers and `content-length`; `head` has it for every dialect spoken.
     `defaults` are header lines that a client may send itself, by name. `secret` is the operator's
     key, to be kept out of what a provider's error quotes. `kind` is the provider's row; `origin`
-    identifies provider, place and account, and gives no key away. `preferred` are the dialects to
+    identifies provider, place and account, and gives no key away; `place` is the same without the
+    account. `preferred` are the dialects to
     use where the client's own is not spoken, best first. `authorize` is None where the head carries
     the credential already.
     """
 
     __slots__ = (
         "_dresses", "authorize", "defaults", "families", "fetch_remote_content", "heads", "host",
-        "id_prefix", "kind", "label", "model", "models_head", "on_loss", "origin", "pool",
+        "id_prefix", "kind", "label", "model", "models_head", "on_loss", "origin", "place", "pool",
         "preferred", "quirks", "secret", "semconv", "strip_prefix", "ways",
     )  # fmt: skip
 
@@ -119,6 +120,7 @@ class Target:
         *,
         kind: str,
         origin: str,
+        place: str,
         preferred: tuple[str, ...],
         families: tuple[tuple[Family, Ways], ...] = (),
         id_prefix: str = "",
@@ -144,6 +146,7 @@ class Target:
         self.secret = secret
         self.kind = kind
         self.origin = origin
+        self.place = place
         self.preferred = preferred
         self.id_prefix = id_prefix
         self.on_loss = on_loss

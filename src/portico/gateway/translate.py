@@ -32,11 +32,12 @@ from portico.http.messages import Reply, Request
 from portico.http.remote import RemoteDoor
 from portico.http.upstream import UpstreamConnection
 from portico.model.events import Event
-from portico.model.losses import Losses
+from portico.model.losses import Losses, LossList
+from portico.model.outcome import Outcome
 from portico.model.passes.fit import Fitted, fit
 from portico.model.passes.restore import Restore
 from portico.model.request import GenerateRequest
-from portico.model.response import Folder
+from portico.model.response import Folder, GenerateResponse
 from portico.model.sequence import Sequencer
 from portico.model.usage import Usage
 from portico.policy.sealing import TenantSealer
@@ -104,7 +105,10 @@ class Translation:
 
     def feed(self, frames: bytes) -> bytes:
         """Whole frames of the provider's stream."""
-        return self.tell(self._decoder.feed(frames))
+        if self._sequencer.done:  # whatever follows the end is not read
+            return b""
+        events = self._decoder.feed(frames)
+        return self.tell(events) if events else b""
 
     def end(self) -> bytes:
         """The provider ended its answer well."""
@@ -112,22 +116,47 @@ class Translation:
 
     def tell(self, events: list[Event]) -> bytes:
         """The client's frames for these events."""
-        if not events:
-            return b""
         if self._restore is not None:
             events = self._restore.feed(events)
         sequencer = self._sequencer
         events = sequencer.feed(events)
-        if not self._told and sequencer.fault is not None:
+        if self._told:
+            return self._encoder.encode(events)
+        if sequencer.fault is not None:
             raise sequencer.fault
         out = self._encoder.encode(events)
-        if out:
-            self._told = True
+        self._told = out != b""
         return out
 
     def truncation_frames(self, fault: PorticoError) -> bytes:
         """The client's dialect's way to say that the stream broke."""
         return b"" if self._sequencer.done else self._encoder.cut(fault)
+
+
+class Folding:
+    """An answer in one piece, folded as its events come."""
+
+    __slots__ = ("_folder", "_restore", "_sequencer")
+
+    def __init__(self, restore: Restore | None) -> None:
+        self._restore = restore
+        self._sequencer = Sequencer()
+        self._folder = Folder()
+
+    def feed(self, events: list[Event]) -> None:
+        """Take more events. Raises the fault of a `Failed`."""
+        if self._restore is not None:
+            events = self._restore.feed(events)
+        self._folder.feed(self._sequencer.feed(events))
+
+    def result(self) -> GenerateResponse:
+        """The answer. Raises `UpstreamTruncated` if it never finished."""
+        return self._folder.result()
+
+    def note(self, outcome: Outcome) -> None:
+        """Put what is known of the answer by now into the record."""
+        outcome.usage = self._sequencer.usage
+        outcome.response_model = self._sequencer.model
 
 
 async def translate(
@@ -144,7 +173,7 @@ async def translate(
     outcome = call.outcome
     outcome.lane = "translate"
     plan = await _plan(tools, call, dialect, target, ask, sealer)
-    head = await _head(request, target, plan)
+    head = await finish_head(target, _head(target, plan), request, plan.payload)
     client = tools.client
     limits, deadlines = call.snapshot.limits, call.snapshot.deadlines
     outcome.attempts = 1
@@ -171,7 +200,8 @@ async def translate(
             else:
                 await _gather(call, reply, dialect, connection, plan)
         else:
-            await _whole(call, reply, dialect, connection, plan)
+            body = connection.take() if connection.complete else await _rest(call, connection)
+            _whole(call, reply, dialect, connection, plan, body)
     finally:
         if connection.complete:
             outcome.upstream_finished = connection.last_read
@@ -189,7 +219,7 @@ async def _plan(
     """Read the request whole, fit it to the target, write it. Raises `BadRequest`."""
     client = CLIENTS[dialect.name]
     wanted = client.read(ask.fields, ask.body, call.snapshot.limits, sealer.unseal)
-    losses: Losses = []
+    losses: Losses = LossList()
     call.outcome.losses = losses
     call.tell_losses = target.on_loss != "ignore"
     uplink, upstream, fitted = await prepare(tools, call, dialect, target, wanted, losses)
@@ -221,7 +251,8 @@ async def prepare(
     """Choose the upstream dialect and fit the request to it. Raises `BadRequest`."""
     model = call.outcome.upstream_model
     uplink = UPSTREAMS[target.dialect_for(dialect.name, model)]
-    upstream = uplink.upstream(target.kind, target.origin, target.quirks, model)
+    origin = target.place if uplink.portable else target.origin
+    upstream = uplink.upstream(target.kind, origin, target.quirks, model)
     can = upstream.capabilities
     fetched = (
         await fetch_all(tools.door, wanted, can, call.snapshot)
@@ -231,16 +262,17 @@ async def prepare(
     return uplink, upstream, fit(wanted, can, uplink.origins(upstream), losses, fetched)
 
 
-async def _head(request: Request, target: Target, plan: Plan) -> bytes:
-    """The request head for the upstream: the client's trace goes along, its credentials do not."""
+def _head(target: Target, plan: Plan) -> bytes:
+    """How the request head for the upstream begins."""
     start = target.head(plan.uplink.side.name, plan.upstream.model, plan.stream)
-    return await finish_head(
-        target, start + plan.uplink.headers(plan.asked.request), request, plan.payload
-    )
+    return start + plan.uplink.headers(plan.asked.request)
 
 
 async def finish_head(target: Target, start: bytes, request: Request, payload: bytes) -> bytes:
-    """A whole head: `start`, trace, the provider's own defaults, its credential, the length."""
+    """A whole head: `start`, trace, the provider's own defaults, its credential, the length.
+
+    The client's trace goes along, its credentials do not.
+    """
     trace = forward_request(request.headers, TRACE)
     defaults = b"".join([line for _, line in target.defaults])
     credential = await target.sign(start, payload) if target.authorize is not None else b""
@@ -295,22 +327,34 @@ def upstream_error(
     return fault
 
 
-async def _whole(
-    call: Call, reply: Reply, dialect: Dialect, connection: UpstreamConnection, plan: Plan
+async def _rest(call: Call, connection: UpstreamConnection) -> bytes:
+    """An answer too long to be there already. Raises like `BodyGather.feed`."""
+    gathered = BodyGather(call.snapshot.limits.response_bytes)
+    await connection.relay(gathered.feed)
+    return gathered.body()
+
+
+def _whole(
+    call: Call,
+    reply: Reply,
+    dialect: Dialect,
+    connection: UpstreamConnection,
+    plan: Plan,
+    body: bytes,
 ) -> None:
     """An answer in one piece."""
-    if connection.complete:
-        body = connection.take()
-    else:
-        gathered = BodyGather(call.snapshot.limits.response_bytes)
-        await connection.relay(gathered.feed)
-        body = gathered.body()
     call.outcome.upstream_finished = connection.last_read
     events = plan.uplink.side.read(body, plan.upstream)
     if plan.stream:
         _as_stream(call, reply, dialect, connection, plan, events)
-    else:
-        _respond(call, reply, dialect, connection, plan, events)
+        return
+    folding = Folding(plan.restore)
+    try:
+        folding.feed(events)
+        answer = plan.client.respond(folding.result(), plan.asked)
+    finally:
+        folding.note(call.outcome)
+    _respond(call, reply, dialect, connection, plan, answer)
 
 
 def _respond(
@@ -319,19 +363,9 @@ def _respond(
     dialect: Dialect,
     connection: UpstreamConnection,
     plan: Plan,
-    events: list[Event],
+    body: bytes,
 ) -> None:
-    """Fold the events and answer."""
     outcome = call.outcome
-    sequencer, folder = Sequencer(), Folder()
-    try:
-        if plan.restore is not None:
-            events = plan.restore.feed(events)
-        folder.feed(sequencer.feed(events))
-        body = plan.client.respond(folder.result(), plan.asked)
-    finally:
-        outcome.usage = sequencer.usage
-        outcome.response_model = sequencer.model
     headers = answer_headers(call, dialect, connection, JSON, plan.asked.losses)
     outcome.first_byte = monotonic()
     outcome.status = 200
@@ -372,19 +406,25 @@ async def _gather(
     limits = call.snapshot.limits
     frames = _frames(plan, limits.sse_frame_bytes)
     decoder = plan.uplink.side.stream(plan.upstream)
-    events: list[Event] = []
+    folding = Folding(plan.restore)
     gathered = BodyGather(limits.response_bytes)
 
     def feed(data: bytes) -> None:
         gathered.count(data)
         block = frames.feed(data)
         if block:
-            events.extend(decoder.feed(block))
+            folding.feed(decoder.feed(block))
 
-    await connection.relay(feed)
-    events.extend(decoder.end())
-    call.outcome.upstream_finished = connection.last_read
-    _respond(call, reply, dialect, connection, plan, events)
+    try:
+        await connection.relay(feed)
+        call.outcome.upstream_finished = connection.last_read
+        if frames.pending:  # a last frame without its blank line
+            folding.feed(decoder.feed(frames.pending + b"\n\n"))
+        folding.feed(decoder.end())
+        answer = plan.client.respond(folding.result(), plan.asked)
+    finally:
+        folding.note(call.outcome)
+    _respond(call, reply, dialect, connection, plan, answer)
 
 
 def _frames(plan: Plan, most: int) -> Frames | EventFrames:
@@ -418,5 +458,6 @@ async def _stream(
         headers + b"cache-control: no-cache\r\n",
         _frames(plan, snapshot.limits.sse_frame_bytes),
         snapshot.deadlines.sse_keep_alive,
+        snapshot.limits.response_bytes,
     )
     await run_stream(client, call, reply, connection, relay, translation)

@@ -10,6 +10,8 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeAlias
 from urllib.parse import urljoin, urlsplit
 
@@ -25,6 +27,17 @@ _PORTS = {"http": 80, "https": 443}
 _MOVED = frozenset((301, 302, 303, 307, 308))
 # NAT64 (RFC 6052) and 6to4 (RFC 3056) addresses carry an IPv4 address.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# All that has been given out: site-local, IPv4-compatible, local NAT64 and the like are outside.
+# https://www.iana.org/assignments/ipv6-address-space (2026-11-21)
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+# Public by their looks only: Azure's own services, in every virtual network, and what is reserved
+# for protocols, among it the metadata of Oracle's older clouds.
+# https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16 and
+# https://www.iana.org/assignments/iana-ipv4-special-registry (2026-11-21)
+_INSIDE = tuple(map(ipaddress.IPv4Network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24")))
+_RESOLVERS = ThreadPoolExecutor(4, "portico-remote-names")
+"""Threads of its own: a caller can name names that take long to resolve, and providers must not
+wait behind them."""
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 """Host and port to addresses. Raises OSError."""
@@ -65,7 +78,7 @@ class RemoteDoor:
                     found = await self._once(url, most, seconds, param)
                     if isinstance(found, Content):
                         return found
-                    url = urljoin(url, found)
+                    url = _joined(url, found, param)
         except TimeoutError:
             raise _refused(param, "it did not arrive in time") from None
         raise _refused(param, "it is redirected too often")
@@ -153,13 +166,23 @@ def is_public(address: str) -> bool:
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
         if inner is None and ip in _NAT64:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return inner.is_global and not inner.is_multicast
-    return ip.is_global and not ip.is_multicast
+        if inner is None:
+            return ip in _UNICAST and ip.is_global
+        ip = inner
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _INSIDE)
+
+
+def _joined(url: str, where: str, param: str) -> str:
+    try:
+        return urljoin(url, where)
+    except ValueError:
+        raise _refused(param, "it is redirected nowhere") from None
 
 
 async def _system_resolve(host: str, port: int) -> list[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(
+        _RESOLVERS, partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    )
     return [str(row[4][0]) for row in found]
 
 

@@ -31,6 +31,10 @@ BIG_READ = 8 * 1024
 # Why reading is paused. Both may hold at once.
 HELD, SLOW = 1, 2
 _NO_BODY = frozenset((204, 304))
+_STREAMS = (b"text/event-stream", b"application/vnd.amazon.eventstream")
+"""Content types of bodies that are passed on as they come; the second is Bedrock's.
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html, 2026-11-21
+"""
 
 
 class _StopParsingError(Exception):
@@ -314,7 +318,7 @@ class UpstreamConnection(asyncio.Protocol):
         )
         kind = headers.get(b"content-type")
         self.event_stream = (
-            kind is not None and status == 200 and kind[:17].lower() == b"text/event-stream"
+            kind is not None and status == 200 and kind[:34].lower().startswith(_STREAMS)
         )
 
     def on_body(self, data: bytes) -> None:

@@ -12,10 +12,10 @@ Parameter: TypeAlias = Literal[
     "temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty", "stop", "seed",
     "choices", "logit_bias", "logprobs", "parallel_tool_calls", "verbosity", "metadata", "user",
     "safety_identifier", "prompt_cache_key", "service_tier", "effort", "budget", "summary",
-    "max_output_tokens", "truncation", "max_tool_calls",
+    "max_output_tokens", "truncation", "max_tool_calls", "cache_extras", "store",
 ]  # fmt: skip
 """Parameters a target may lack. One it lacks is a declared loss, except that `choices` above 1 is
-refused."""
+refused. `cache_extras` are OpenAI's settings of the prompt cache."""
 
 Content: TypeAlias = Literal[
     "image",
@@ -46,8 +46,8 @@ class Capabilities(Struct, frozen=True, kw_only=True, gc=False):
     `forced_tools`: whether one tool, or any, can be forced. `json_schema`, `json_object`: native
     structured output; else emulated with a forced tool. `efforts` are the reasoning efforts it
     takes, empty when the encoder maps all of them itself. `reasoning_text`: reasoning without proof
-    may be sent back. `temperature_max` is the upper bound. `call_id` is a pattern that call ids
-    must match in full, "" when any will do."""
+    may be sent back. `phases`: knows `Message.phase`. `temperature_max` is the upper bound.
+    `call_id` is a pattern that call ids must match in full, "" when any will do."""
 
     parameters: frozenset[Parameter]
     content: frozenset[Content]
@@ -61,6 +61,7 @@ class Capabilities(Struct, frozen=True, kw_only=True, gc=False):
     json_object: bool = True
     efforts: tuple[str, ...] = ()
     reasoning_text: bool = False
+    phases: bool = False
     is_error: bool = False
     naming: Naming = "openai"
     name_characters: int = 64

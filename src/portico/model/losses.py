@@ -1,6 +1,7 @@
 """What a target could not express. Nothing is left out in silence: every pass and every encoder
 that changes or drops something says so here, and the caller hears of it."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import Struct
@@ -17,3 +18,28 @@ class Loss(Struct, frozen=True, gc=False):
 
 Losses = list[Loss]
 """Collected in order. A plain list: passes append, the lane reads."""
+
+MOST = 1000
+
+
+class LossList(Losses):
+    """What one request collects: each loss once, and the first `MOST` only. A request can name
+    thousands of things that its target lacks, and an answer can lose something with every event."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: set[Loss] = set()
+
+    def append(self, loss: Loss) -> None:
+        if loss not in self._known and len(self) < MOST:
+            self._known.add(loss)
+            super().append(loss)
+
+    def extend(self, losses: Iterable[Loss]) -> None:
+        for loss in losses:
+            self.append(loss)
+
+    def __contains__(self, loss: object) -> bool:
+        return loss in self._known

@@ -43,9 +43,9 @@ class GenerateRequest(Struct, kw_only=True):
 
     `dialect` is the client's; `extras` are members of its body that the hub has no name for, for
     upstreams of the same family. `service_tier` is in OpenAI's words. `caching` asks for cache
-    marks at the end of the static prefix. `include_usage` is Chat's stream option; `include` the
-    Responses list. `namespaces` holds the descriptions of tool namespaces. `losses` are
-    things inside the request that the hub has no place for.
+    marks at the end of the static prefix, for `caching_ttl` ("5m", "1h"). `include_usage` is Chat's
+    stream option; `include` the Responses list. `namespaces` holds the descriptions of tool
+    namespaces. `losses` are things inside the request that the hub has no place for.
     """
 
     model: str
@@ -85,3 +85,4 @@ class GenerateRequest(Struct, kw_only=True):
     include_usage: bool = False
     extras: dict[str, Raw] = {}
     losses: tuple[Loss, ...] = ()
+    caching_ttl: str | None = None

@@ -1,6 +1,7 @@
 """A whole answer, and the fold that makes one of events."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from msgspec import Raw, Struct
 
@@ -70,7 +71,7 @@ class Folder:
             elif kind is SummaryDelta or kind is ThoughtDelta:
                 self._thought(kind is SummaryDelta, event.text)  # type: ignore[union-attr]
             else:
-                self._other(event)
+                _OTHERS[kind](self, event)
 
     def result(self) -> GenerateResponse:
         """The answer. Raises `UpstreamTruncated` if it never finished."""
@@ -100,38 +101,43 @@ class Folder:
             self._texts.append((summary, []))
         self._texts[-1][1].append(text)
 
-    def _other(self, event: Event) -> None:
-        match event:
-            case Started():
-                self._started = event
-            case MessageStart() | ReasoningStart() | CallStart():
-                self._call = event
-                self._pieces, self._parts, self._texts = [], [], []
-                self._sealed = None
-            case PartEnd():
-                if isinstance(self._call, ReasoningStart):
-                    self._texts.append((False, []))
-                    self._texts.append((True, []))
-                elif self._parts:
-                    self._parts[-1].ended = True
-            case CitationAdded():
-                if not self._parts:
-                    self._parts.append(_Open(False))
-                self._parts[-1].citations.append(event.citation)
-            case SealedSeen():
-                self._sealed = event.sealed
-            case HostedDone():
-                self._items.append(event.item)
-            case ItemEnd():
-                self._close(event.status)
-            case UsageSeen():
-                self.usage = event.usage
-            case Finish():
-                self.finish = event
-            case Failed():
-                raise event.fault
-            case _:
-                raise TypeError(f"not an event of an answer: {event!r}")
+    def _begin(self, event: Started) -> None:
+        self._started = event
+
+    def _start(self, event: MessageStart | ReasoningStart | CallStart) -> None:
+        self._call = event
+        self._pieces, self._parts, self._texts = [], [], []
+        self._sealed = None
+
+    def _part_end(self, event: PartEnd) -> None:
+        if type(self._call) is ReasoningStart:
+            self._texts.append((False, []))
+            self._texts.append((True, []))
+        elif self._parts:
+            self._parts[-1].ended = True
+
+    def _cite(self, event: CitationAdded) -> None:
+        if not self._parts:
+            self._parts.append(_Open(False))
+        self._parts[-1].citations.append(event.citation)
+
+    def _seal(self, event: SealedSeen) -> None:
+        self._sealed = event.sealed
+
+    def _hosted(self, event: HostedDone) -> None:
+        self._items.append(event.item)
+
+    def _end(self, event: ItemEnd) -> None:
+        self._close(event.status)
+
+    def _used(self, event: UsageSeen) -> None:
+        self.usage = event.usage
+
+    def _finish(self, event: Finish) -> None:
+        self.finish = event
+
+    def _fail(self, event: Failed) -> None:
+        raise event.fault
 
     def _close(self, status: Status) -> None:
         call, self._call = self._call, None
@@ -153,6 +159,22 @@ class Folder:
                     status=status,
                 )
             )
+
+
+_OTHERS: dict[type[Any], Callable[[Folder, Any], None]] = {
+    Started: Folder._begin,
+    MessageStart: Folder._start,
+    ReasoningStart: Folder._start,
+    CallStart: Folder._start,
+    PartEnd: Folder._part_end,
+    CitationAdded: Folder._cite,
+    SealedSeen: Folder._seal,
+    HostedDone: Folder._hosted,
+    ItemEnd: Folder._end,
+    UsageSeen: Folder._used,
+    Finish: Folder._finish,
+    Failed: Folder._fail,
+}
 
 
 class _Open:

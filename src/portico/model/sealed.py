@@ -17,6 +17,7 @@ SealedKind: TypeAlias = Literal[
     "thought",  # gemini: `thoughtSignature` on a thought part
     "next",  # gemini: on the function call that follows
     "previous",  # gemini: on the text part before
+    "empty",  # gemini: on an empty text part of its own
     "details",  # chat: one element of `reasoning_details`, JSON text
 ]
 

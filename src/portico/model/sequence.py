@@ -8,9 +8,11 @@ and an item is only said to be complete when it is known that the answer goes on
 well (Anthropic closes a block that ran out of tokens before it says so).
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable
+from zlib import crc32
 
-from portico.errors import UpstreamFault
+from portico.errors import UpstreamFault, UpstreamProtocol
 from portico.model.events import (
     CallStart,
     Event,
@@ -21,6 +23,7 @@ from portico.model.events import (
     MessageStart,
     ReasoningStart,
     Started,
+    TextDelta,
     UsageSeen,
 )
 from portico.model.usage import Usage
@@ -28,6 +31,8 @@ from portico.model.usage import Usage
 _STARTS = frozenset((MessageStart, ReasoningStart, CallStart, HostedDone))
 _OF_THE_ANSWER = frozenset((Started, UsageSeen, Finish, Failed))
 _CUT = frozenset(("length", "content_filter"))
+MOST_ITEMS = 10_000
+"""Items of one answer. What is told of an item is held in several places until the answer ends."""
 
 
 class Sequencer:
@@ -36,6 +41,7 @@ class Sequencer:
     __slots__ = (
         "_end",
         "_live",
+        "_mark",
         "_next",
         "_started",
         "_waiting",
@@ -54,22 +60,29 @@ class Sequencer:
         self.usage: Usage | None = None
         self._started = False
         self._live: int | None = None
+        self._mark = 0
         self._next = 0
-        self._waiting: dict[int, list[Event]] = {}
+        self._waiting: OrderedDict[int, list[Event]] = OrderedDict()
         self._end: ItemEnd | None = None
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
         """The events that may be told now."""
+        if self.done:
+            return []
         out: list[Event] = []
         live = self._live
         for event in events:
             kind = type(event)
-            if self.done:
-                break
-            if kind in _OF_THE_ANSWER:
-                self._answer(event, out)  # type: ignore[arg-type]
+            if kind is TextDelta and event.key == live:  # type: ignore[union-attr]
+                event.key = self._next  # type: ignore[union-attr]
+                out.append(event)
+            elif kind in _OF_THE_ANSWER:
+                if self._answer(event, out):  # type: ignore[arg-type]
+                    break
             elif kind in _STARTS:
                 self._begin(event, out)
+                if self.fault is not None:  # one item too many
+                    break
                 live = self._live
             elif event.key == live and live is not None:  # type: ignore[union-attr]
                 event.key = self._next  # type: ignore[union-attr]
@@ -85,24 +98,36 @@ class Sequencer:
                 # else: of an item that has ended; nothing can be added to it
         return out
 
-    def _answer(self, event: Started | UsageSeen | Finish | Failed, out: list[Event]) -> None:
+    def _answer(self, event: Started | UsageSeen | Finish | Failed, out: list[Event]) -> bool:
+        """Whether this was the end."""
         kind = type(event)
         if kind is UsageSeen:
             self.usage = event.usage  # type: ignore[union-attr]
         elif kind is Started:
             if self._started:  # seen in recordings: a second start in the middle of a stream
-                return
+                return False
             self._started = True
+            self._mark = crc32(event.id.encode(errors="replace"))  # type: ignore[union-attr]
             self.model = event.model  # type: ignore[union-attr]
         else:
             if kind is Failed:
                 self.fault = event.fault  # type: ignore[union-attr]
             self._close(out, event)  # type: ignore[arg-type]
         out.append(event)
+        return self.done
 
     def _begin(self, event: Event, out: list[Event]) -> None:
         key: int = event.key  # type: ignore[union-attr]
         if key == self._live or key in self._waiting:
+            return
+        if type(event) is CallStart:
+            if not event.name:
+                self._refuse("The provider called a tool without naming it.", out)
+                return
+            if not event.call_id:  # its result could not be told apart
+                event.call_id = f"call_{self._mark:08x}_{key}"
+        if self._next + len(self._waiting) >= MOST_ITEMS:
+            self._refuse("The provider's answer has more items than this gateway passes on.", out)
             return
         if self._live is not None:
             self._waiting[key] = [event]
@@ -117,19 +142,23 @@ class Sequencer:
         else:
             self._live = key
 
+    def _refuse(self, why: str, out: list[Event]) -> None:
+        self._answer(Failed(UpstreamProtocol(why)), out)
+
     def _ended(self, event: ItemEnd, out: list[Event]) -> None:
         """The live item is over: its end is held back, the next item is let in."""
         self._end = event
         self._live = None
         self._next += 1
         while self._waiting and self._live is None:
-            key = next(iter(self._waiting))
-            held = self._waiting.pop(key)
+            _, held = self._waiting.popitem(last=False)
             self._begin(held[0], out)
             for later in held[1:]:
                 later.key = self._next  # type: ignore[union-attr]
                 if type(later) is ItemEnd:
-                    self._ended(later, out)
+                    self._end = later
+                    self._live = None
+                    self._next += 1
                     break
                 out.append(later)
 

@@ -27,6 +27,11 @@ def test_counts() -> None:
     assert counted(TEXT) == Counted(7, 2, 1, 4, 4, 301, 20, 0)
 
 
+def test_requests_in_another_dialect_are_not_counted() -> None:
+    assert counted(TEXT, "responses").ok == 0
+    assert counted(TEXT, "responses").input_tokens == 301
+
+
 def test_a_scrape_is_compared_with_an_earlier_one() -> None:
     before = Counted(5, 2, 1, 4, 4, 300, 10, 3)
     assert counted(TEXT).since(before) == Counted(2, 0, 0, 0, 0, 1, 10, 0)

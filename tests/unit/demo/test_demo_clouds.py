@@ -160,13 +160,13 @@ async def test_model_ids_are_decoded_from_the_path() -> None:
 
 
 async def test_counts() -> None:
-    contents = hello("gemini", "x" * 357)
+    contents = hello("gemini", "x" * 360)
     reply = await send("/v1beta/models/m:countTokens", contents, headers=HEADERS["gemini"])
     assert reply.json()["totalTokens"] == 100
     inner = {"generateContentRequest": {"model": "models/m", **contents}}
     reply = await send("/v1beta/models/m:countTokens", inner, headers=HEADERS["gemini"])
     assert reply.json()["totalTokens"] == 100
-    body = {"input": {"converse": hello("converse", "x" * 387)}}
+    body = {"input": {"converse": hello("converse", "x" * 385)}}
     reply = await send("/model/m/count-tokens", body, headers=AWS)
     assert reply.json() == {"inputTokens": 100}
     body = {"input": {"invokeModel": {"body": "AAAAAAAA"}}}

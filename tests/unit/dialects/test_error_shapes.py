@@ -55,7 +55,7 @@ def test_each_error_has_the_type_of_its_dialect(
         }
     assert json.loads(MESSAGES.encode_error(fault, "req_1")) == {
         "type": "error",
-        "error": {"type": anthropic, "message": "m"},
+        "error": {"type": anthropic, "message": f"p: {fault}" if fault.param else "m"},
         "request_id": "req_1",
     }
 

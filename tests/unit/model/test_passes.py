@@ -78,7 +78,7 @@ class TestParameters:
             None, None, (),
         )  # fmt: skip
         assert {(loss.path, loss.how) for loss in losses} == {
-            ("temperature", "dropped"), ("seed", "dropped"), ("stop", "dropped"),
+            ("temperature", "dropped"), ("seed", "dropped"), ("stop", "adapted"),
         }  # fmt: skip
 
     def test_a_default_written_out_is_no_loss(self) -> None:

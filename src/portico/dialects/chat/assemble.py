@@ -20,7 +20,7 @@ from portico.dialects.chat.details import Details
 from portico.dialects.chat.maps import Quirks
 from portico.dialects.chat.reasons import FAILURES, FINISH_REASONS
 from portico.dialects.chat.think import ThinkTags
-from portico.dialects.counts import NULL, UNREADABLE
+from portico.dialects.counts import NULL, UNREADABLE, is_text
 from portico.dialects.media import source
 from portico.errors import UpstreamProtocol, UpstreamRejected
 from portico.model.arguments import EMPTY, is_object
@@ -56,10 +56,13 @@ _read_result = chunks.reader(chunks.SearchResult)
 
 _decode_text = msgspec.json.Decoder(str).decode
 _CUT = ("length", "content_filter")
+_LOOKS = 16
+"""How often a call that something else interrupts is looked at: servers do that once, if at all."""
 
 
 class _Call(Struct, eq=False, gc=False):
-    """A call that grows. `key` is None until its name is known."""
+    """A call that grows. `key` is None until its name is known. `looks` is how often its arguments
+    were looked at, for whether they are whole, `looked_at` how many pieces there were."""
 
     position: int
     kind: ToolKind
@@ -69,6 +72,8 @@ class _Call(Struct, eq=False, gc=False):
     pieces: list[str] = []
     ended: bool = False
     signature: str = ""
+    looked_at: int = 0
+    looks: int = 0
 
 
 class Assembler:
@@ -103,7 +108,7 @@ class Assembler:
     def feed(self, delta: chunks.Delta, logprobs: chunks.Logprobs | None, out: list[Event]) -> None:
         """Add the events of one fragment, or of a whole message, to `out`."""
         if logprobs is not None and bytes(logprobs.content)[:1] == b"[":
-            self._logprobs = logprobs.content
+            self._logprobs = logprobs.content if is_text(logprobs.content) else None
         content = delta.content
         if delta.reasoning_details:
             self._detailed(delta, out)
@@ -373,7 +378,12 @@ class Assembler:
         """Something else begins: calls whose arguments are whole are over."""
         last = self._calls[-2:]
         for call in last:
-            if call.key is not None and not call.ended and is_object("".join(call.pieces)):
+            size = len(call.pieces)
+            if call.key is None or call.ended or size == call.looked_at or call.looks > _LOOKS:
+                continue
+            call.looked_at = size
+            call.looks += 1
+            if is_object("".join(call.pieces)):
                 call.ended = True
                 out.append(ItemEnd(call.key))
 

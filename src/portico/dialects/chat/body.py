@@ -9,15 +9,25 @@ other servers that have a place in the hub are here too: `reasoning_content` (De
 import msgspec
 from msgspec import Raw, Struct
 
+from portico.dialects import unread
 from portico.dialects.counts import NULL
+from portico.model.losses import Loss
 
 Object = dict[str, Raw]
 
 
 class Mark(Struct, gc=False):
-    """`cache_control` or `prompt_cache_breakpoint`."""
+    """`cache_control`."""
 
+    type: str | None = None
     ttl: str | None = None
+
+
+class Breakpoint(Struct, gc=False):
+    """`prompt_cache_breakpoint`. How long it is to last (`ttl`) is not read: 30 minutes or 12 hours
+    are no lifetimes that others have."""
+
+    mode: str | None = None
 
 
 class ImageUrl(Struct, gc=False):
@@ -53,7 +63,7 @@ class Part(Struct, gc=False):
     file: InputFile | None = None
     video_url: ImageUrl | None = None
     cache_control: Mark | None = None
-    prompt_cache_breakpoint: Mark | None = None
+    prompt_cache_breakpoint: Breakpoint | None = None
 
 
 class Called(Struct, gc=False):
@@ -88,6 +98,7 @@ class Message(Struct, gc=False):
     reasoning: str | None = None
     reasoning_details: list[Raw] | None = None
     audio: Raw = NULL
+    annotations: Raw = NULL
     cache_control: Mark | None = None
 
 
@@ -160,6 +171,7 @@ class StreamOptions(Struct, gc=False):
     """`stream_options`; obfuscation is not added here."""
 
     include_usage: bool | None = None
+    include_obfuscation: bool | None = None
 
 
 class WebSearch(Struct, gc=False):
@@ -220,4 +232,16 @@ class ChatBody(Struct, gc=False):
 
 READ = frozenset(ChatBody.__struct_fields__)
 """Members that are read into the hub; others become extras."""
-decode_body = msgspec.json.Decoder(ChatBody).decode
+_decode_body = msgspec.json.Decoder(ChatBody).decode
+_decode_strictly = msgspec.json.Decoder(unread.strict(ChatBody, top=False)).decode
+
+
+def decode_body(body: bytes) -> tuple[ChatBody, tuple[Loss, ...]]:
+    """The body, and what inside it has no place in the shapes above. Raises ValueError."""
+    try:
+        return _decode_strictly(body), ()
+    except ValueError:
+        found = _decode_body(body)
+    walk = unread.Walk({})
+    walk.object(body, ChatBody, "", top=False)
+    return found, tuple(walk.losses)

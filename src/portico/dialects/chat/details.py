@@ -113,6 +113,7 @@ def read_details(elements: Iterable[Raw], unseal: Unseal) -> list[Placed]:
     Elements of others are kept as they are, as native values of this dialect.
     """
     blocks: dict[tuple[str, int], chunks.Detail] = {}
+    pieces: dict[int, tuple[list[str], list[str]]] = {}
     foreign = 0
     for raw in elements:
         detail = _read(raw)
@@ -123,19 +124,20 @@ def read_details(elements: Iterable[Raw], unseal: Unseal) -> list[Placed]:
             detail.format = bytes(raw).decode()
             blocks["foreign", foreign] = detail
             continue
-        block = blocks.setdefault(("ours", detail.index or 0), chunks.Detail(format=FORMAT))
-        block.text = _more(block.text, detail.text)
-        block.summary = _more(block.summary, detail.summary)
+        index = detail.index or 0
+        block = blocks.setdefault(("ours", index), chunks.Detail(format=FORMAT))
+        texts, summaries = pieces.setdefault(index, ([], []))
+        texts.append(detail.text or "")
+        summaries.append(detail.summary or "")
         block.data = detail.data or block.data
         block.id = detail.id or block.id
+    for index, (texts, summaries) in pieces.items():
+        block = blocks["ours", index]
+        block.text, block.summary = "".join(texts), "".join(summaries)
     return [
         _ours(block, unseal) if kind == "ours" else _foreign(block)
         for (kind, _), block in blocks.items()
     ]
-
-
-def _more(old: str | None, new: str | None) -> str | None:
-    return new if old is None else old + (new or "")
 
 
 def _is_ours(detail: chunks.Detail) -> bool:

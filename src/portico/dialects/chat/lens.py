@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 
 from portico.dialects.base import Answer
 from portico.dialects.counts import (
+    LONGEST,
     NULL,
     UNREADABLE,
     Count,
@@ -77,6 +78,7 @@ class _Choice(Struct, gc=False):
 
 _NO_DETAILS = _Details()
 _decode_answer = msgspec.json.Decoder(Whole[_Usage]).decode
+_decode_usage = msgspec.json.Decoder(_Usage).decode
 _decode = msgspec.json.Decoder(_Chunk).decode
 _decode_groq = msgspec.json.Decoder(_Groq).decode
 _decode_choices = msgspec.json.Decoder(list[_Choice]).decode
@@ -100,6 +102,17 @@ def usage_of(usage: dict[str, Any] | None) -> Usage | None:
             pick(usage, "cached_tokens"),
         )
     )
+
+
+def usage_from(raw: Raw) -> Usage | None:
+    """The same from the object's JSON; None for what is no object, or absurdly long."""
+    view = memoryview(raw)
+    if view[0] != 0x7B or len(view) > LONGEST:
+        return None
+    try:
+        return _disjoint(_decode_usage(raw))
+    except UNREADABLE:
+        return usage_of(mapping(raw))
 
 
 def read_usage(body: bytes) -> Answer:

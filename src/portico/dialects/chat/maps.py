@@ -100,7 +100,7 @@ _OPEN = _BASE | _only("top_k", "logit_bias", "logprobs", "parallel_tool_calls", 
 """What servers of open models take (vLLM's list is the longest)."""
 _OPENAI = _BASE | _only(
     "logit_bias", "logprobs", "parallel_tool_calls", "verbosity", "metadata", "user",
-    "safety_identifier", "prompt_cache_key", "service_tier",
+    "safety_identifier", "prompt_cache_key", "service_tier", "cache_extras", "store",
 )  # fmt: skip
 _PICTURES = _content("image", "image_url")
 _LMH = ("low", "medium", "high")

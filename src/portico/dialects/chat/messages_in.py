@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import msgspec
+from msgspec import Raw, Struct, structs
+
 from portico.dialects import checks
 from portico.dialects.chat import body as wire
 from portico.dialects.chat import chunks
@@ -9,7 +12,18 @@ from portico.dialects.chat.details import AT_END, SEPARATOR, Placed, before_call
 from portico.dialects.media import source
 from portico.errors import BadRequest
 from portico.model.items import Item, Message, Reasoning, ToolCall, ToolKind, ToolResult
-from portico.model.parts import Audio, CacheMark, File, Image, Part, Refusal, Source, Text, Video
+from portico.model.parts import (
+    Audio,
+    CacheMark,
+    Citation,
+    File,
+    Image,
+    Part,
+    Refusal,
+    Source,
+    Text,
+    Video,
+)
 from portico.model.sealed import Unseal, native
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
@@ -19,6 +33,19 @@ _SPOKEN_PARTS = ("text", "refusal")
 _USER_PARTS = ("text", "image_url", "input_audio", "file", "video_url")
 _RESULT_PARTS = ("text", "image_url", "file")
 
+
+class _Cited(Struct, gc=False):
+    url: str = ""
+    title: str = ""
+    start_index: int | None = None
+    end_index: int | None = None
+
+
+class _Note(Struct, gc=False):
+    url_citation: _Cited | None = None
+
+
+_decode_annotations = msgspec.json.Decoder(list[_Note]).decode
 _read_extra = chunks.reader(chunks.Extra)
 
 
@@ -63,7 +90,7 @@ class _Reader:
             )
         parts: tuple[Part, ...] = ()
         if message.content is not None:
-            parts = _parts(message, _SPOKEN_PARTS, where)
+            parts = _cited(_parts(message, _SPOKEN_PARTS, where), message.annotations)
         if message.refusal:
             parts = (*parts, Refusal(message.refusal))
         calls = [
@@ -128,6 +155,30 @@ class _Reader:
                 cache=CacheMark(mark.ttl) if mark is not None else None,
             )
         )
+
+
+def _cited(parts: tuple[Part, ...], annotations: Raw) -> tuple[Part, ...]:
+    """The text with its annotations, which this gateway has told before. Others are left alone."""
+    if len(parts) != 1 or type(parts[0]) is not Text or bytes(annotations) in (b"null", b"[]"):
+        return parts
+    try:
+        found = _decode_annotations(annotations)
+    except ValueError:
+        return parts
+    citations = tuple(
+        [
+            Citation(
+                kind="url",
+                url=note.url_citation.url,
+                title=note.url_citation.title,
+                start=note.url_citation.start_index,
+                end=note.url_citation.end_index,
+            )
+            for note in found
+            if note.url_citation is not None
+        ]
+    )
+    return (structs.replace(parts[0], citations=citations),)
 
 
 def _signatures(calls: Sequence[wire.Call]) -> list[Placed]:
@@ -215,8 +266,11 @@ def _part(part: wire.Part, allowed: tuple[str, ...], where: str) -> Part:
     kind = part.type
     if kind not in allowed:
         checks.check_choice(f"{where}.type", kind, allowed)
-    given = part.cache_control or part.prompt_cache_breakpoint
-    mark = CacheMark(given.ttl) if given is not None else None
+    mark: CacheMark | None = None
+    if part.cache_control is not None:
+        mark = CacheMark(part.cache_control.ttl)
+    elif part.prompt_cache_breakpoint is not None:
+        mark = CacheMark()
     match kind:
         case "text":
             if part.text is None:

@@ -35,7 +35,7 @@ def messages(request: GenerateRequest, quirks: Quirks, losses: Losses) -> list[d
     writer.flush()
     out = writer.out
     if request.caching and quirks.cache_control:
-        _mark_prefix(out)
+        _mark_prefix(out, CacheMark(request.caching_ttl))
     if quirks.alternates:
         out = _alternating(out)
     if quirks.replay == "reasoning_content":
@@ -123,13 +123,40 @@ class _Writer:
         if len(texts) == len(item.parts):
             message["content"] = self.text_content(texts, "\n")
         else:
-            message["content"] = [
-                self._part(part, f"{at(self._dialect, index)}.content[{position}]")
-                for position, part in enumerate(item.parts)
-            ]
-        if item.name and self._quirks.names:
-            message["name"] = item.name
+            content: list[dict[str, Any]] = []
+            for position, part in enumerate(item.parts):
+                where = f"{at(self._dialect, index)}.content[{position}]"
+                if isinstance(part, File):
+                    self._around(part, where, content)
+                content.append(self._part(part, where))
+            message["content"] = content
+        if item.name:
+            self._name(item.name, index, message)
         self.out.append(message)
+
+    def _name(self, name: str, index: int, message: dict[str, Any]) -> None:
+        if self._quirks.names:
+            message["name"] = name
+        else:
+            where = f"{at(self._dialect, index)}.name"
+            self._losses.append(Loss(where, "dropped", "this provider's messages have no names"))
+
+    def _around(self, part: File, where: str, content: list[dict[str, Any]]) -> None:
+        """What belongs to a file and has no place in it. Raises `BadRequest` for an id of another
+        provider's store."""
+        if part.source.kind == "file_id" and self._dialect == "messages":
+            raise BadRequest(
+                "This model cannot be given files that were uploaded to another provider.",
+                code="unsupported_content",
+                param=where,
+            )
+        if part.context:
+            content.append({"type": "text", "text": part.context})
+            self._losses.append(Loss(f"{where}.context", "adapted", "sent as text before the file"))
+        if part.citations:
+            self._losses.append(
+                Loss(f"{where}.citations", "dropped", "this provider does not cite from files")
+            )
 
     def _say(self, item: Message, index: int) -> None:
         if self._turn.calls:
@@ -139,6 +166,11 @@ class _Writer:
         turn = self._turn
         turn.reasoning.extend(self._pending)
         self._pending = []
+        if any(isinstance(part, Text) and part.citations for part in item.parts):
+            where = at(self._dialect, index)
+            self._losses.append(
+                Loss(where, "dropped", "citations of an earlier answer have no form here")
+            )
         for part in item.parts:
             if isinstance(part, Text | Refusal):
                 turn.parts.append(part)
@@ -220,6 +252,15 @@ class _Writer:
                 Loss(at(self._dialect, index), "dropped", "tools give only text to this API")
             )
         content = self.text_content(texts, "\n")
+        if item.is_error:
+            where = f"{at(self._dialect, index)}.is_error"
+            self._losses.append(
+                Loss(where, "adapted", "the output was marked as an error in words")
+            )
+            if isinstance(content, str):
+                content = f"Error: {content}" if content else "Error"
+            else:
+                content = [{"type": "text", "text": "Error:"}, *content]
         self.out.append({"role": "tool", "tool_call_id": item.call_id, "content": content})
 
     def _write(self, turn: _Turn) -> None:
@@ -341,7 +382,7 @@ def _told(item: Hosted) -> str:
     return text if text != lines[0] else ""
 
 
-def _mark_prefix(out: list[dict[str, Any]]) -> None:
+def _mark_prefix(out: list[dict[str, Any]], mark: CacheMark) -> None:
     """A cache mark at the end of the static prefix: the last of the leading system messages."""
     last: dict[str, Any] | None = None
     for message in out:
@@ -353,7 +394,7 @@ def _mark_prefix(out: list[dict[str, Any]]) -> None:
     content = last["content"]
     if isinstance(content, str):
         content = last["content"] = [{"type": "text", "text": content}]
-    content[-1].setdefault("cache_control", {"type": "ephemeral"})
+    content[-1].setdefault("cache_control", _cache_control(mark))
 
 
 def _alternating(out: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ _RANGES: tuple[tuple[str, float, float | None], ...] = (
 
 def read(fields: dict[str, Raw], body: bytes, limits: Limits, unseal: Unseal) -> GenerateRequest:
     """Check a whole body. Raises `BadRequest` naming the parameter."""
-    asked = checks.decode_head(wire.decode_body, body)
+    asked, losses = checks.decode_head(wire.decode_body, body)
     _check(asked, limits)
     stop = (asked.stop,) if isinstance(asked.stop, str) else tuple(asked.stop or ())
     most = asked.max_completion_tokens
@@ -70,6 +70,7 @@ def read(fields: dict[str, Raw], body: bytes, limits: Limits, unseal: Unseal) ->
         store=asked.store,
         include_usage=bool(asked.stream_options and asked.stream_options.include_usage),
         extras=_extras(asked, fields),
+        losses=losses,
     )
 
 

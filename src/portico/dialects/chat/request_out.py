@@ -73,6 +73,9 @@ def _reasoning(
         inner: dict[str, Any] = {}
         if ask.budget is not None:
             inner["max_tokens"] = ask.budget
+            if ask.effort is not None:
+                told = Loss(path(request.dialect, "effort"), "adapted", "the budget says it")
+                losses.append(told)
         elif ask.effort is not None:
             inner["effort"] = ask.effort
         else:
@@ -89,6 +92,8 @@ def _reasoning(
         if upstream.capabilities.efforts:
             effort = nearest(effort, upstream.capabilities.efforts)
         losses.append(Loss(path(request.dialect, "budget"), "adapted", f"sent as '{effort}'"))
+    elif ask.budget is not None:
+        losses.append(Loss(path(request.dialect, "budget"), "adapted", "the effort says it"))
     if effort is None:
         return
     if effort == "none" and quirks.switch:

@@ -4,7 +4,7 @@ from msgspec import Raw
 
 from portico.dialects.chat import chunks
 from portico.dialects.chat.assemble import Assembler
-from portico.dialects.chat.lens import usage_of
+from portico.dialects.chat.lens import usage_from
 from portico.dialects.chat.maps import quirks_for
 from portico.dialects.chat.reasons import ERROR_STATUS
 from portico.dialects.counts import mapping
@@ -64,11 +64,11 @@ def first_choice(answer: chunks.Chunk) -> chunks.Choice | None:
 
 def usage_in(answer: chunks.Chunk) -> Usage | None:
     """Usage of an answer or a chunk, wherever the provider puts it."""
-    usage = usage_of(mapping(answer.usage))
+    usage = usage_from(answer.usage)
     if usage is None and bytes(answer.x_groq)[:1] == b"{":
         groq = _read_groq(answer.x_groq)
         if groq is not None:
-            usage = usage_of(mapping(groq.usage))
+            usage = usage_from(groq.usage)
     return usage
 
 

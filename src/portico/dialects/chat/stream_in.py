@@ -16,6 +16,8 @@ from portico.wire.sse import frame_data, iter_frames
 _read_chunk = chunks.reader(chunks.Chunk)
 _DONE = b"[DONE]"
 
+_BRACE = ord("{")
+
 
 class ChatStreamIn:
     """Reads one stream (see `dialects.translate.StreamIn`).
@@ -80,7 +82,8 @@ class ChatStreamIn:
                 return
         if chunk.citations or chunk.search_results:
             self._answer.cite(chunk.citations, chunk.search_results)
-        if chunk.usage is not NULL or chunk.x_groq is not NULL:
+        # Most servers write `"usage":null` into every chunk but one.
+        if memoryview(chunk.usage)[0] == _BRACE or chunk.x_groq is not NULL:
             usage = usage_in(chunk)
             if usage is not None:
                 self._usage = larger(self._usage, usage)

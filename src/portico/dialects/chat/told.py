@@ -79,7 +79,10 @@ def picture(item: Hosted, index: int) -> dict[str, Any] | None:
     """A picture the model made; https://openrouter.ai/docs/features/multimodal/image-generation"""
     if item.type != "image_generation_call" or not item.output:
         return None
-    found = source(item.output)
+    try:
+        found = source(item.output)
+    except ValueError:  # it begins like a data URL and is none
+        return None
     url = f"data:{found.media_type or UNKNOWN};base64,{found.value}"
     return {"type": "image_url", "index": index, "image_url": {"url": url}}
 

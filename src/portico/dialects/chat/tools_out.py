@@ -7,7 +7,9 @@ from msgspec import Raw
 
 from portico.dialects.chat.maps import Quirks
 from portico.dialects.counts import UNREADABLE
+from portico.dialects.hosted_tools import declare_rest
 from portico.model.losses import Loss, Losses
+from portico.model.passes.paths import tool_at
 from portico.model.request import GenerateRequest, OutputFormat
 from portico.model.tools import CustomTool, FunctionTool, HostedTool, ToolChoice, ToolRef
 
@@ -20,9 +22,9 @@ def tool_members(
 ) -> None:
     """Add `tools`, `tool_choice`, `parallel_tool_calls` and searching to a body."""
     functions: list[dict[str, Any]] = []
-    for tool in request.tools:
+    for index, tool in enumerate(request.tools):
         if isinstance(tool, HostedTool):
-            _hosted(tool, quirks, body, losses)
+            _hosted(tool, tool_at(request.dialect, tool, index), quirks, body, losses)
         else:
             functions.append(_tool(tool, quirks))
     if not functions:
@@ -65,7 +67,8 @@ def _tool(tool: FunctionTool | CustomTool, quirks: Quirks) -> dict[str, Any]:
         inner["strict"] = tool.strict
     out: dict[str, Any] = {"type": "function", "function": inner}
     if tool.cache is not None and quirks.cache_control:
-        out["cache_control"] = {"type": "ephemeral"}
+        mark = tool.cache.ttl
+        out["cache_control"] = {"type": "ephemeral", **({"ttl": mark} if mark else {})}
     return out
 
 
@@ -99,9 +102,11 @@ def _choice(choice: ToolChoice) -> Any:
     return choice.mode if choice.mode in ("none", "required") else None
 
 
-def _hosted(tool: HostedTool, quirks: Quirks, body: dict[str, Any], losses: Losses) -> None:
+def _hosted(
+    tool: HostedTool, where: str, quirks: Quirks, body: dict[str, Any], losses: Losses
+) -> None:
     if tool.kind != "web_search" or not quirks.search:
-        losses.append(Loss("tools", "dropped", f"this provider has no {tool.kind[:40]} of its own"))
+        losses.append(Loss(where, "dropped", f"this provider has no {tool.kind[:40]} of its own"))
         return
     if quirks.search == "plugins":
         plugin: dict[str, Any] = {"id": "web"}
@@ -110,8 +115,8 @@ def _hosted(tool: HostedTool, quirks: Quirks, body: dict[str, Any], losses: Loss
         if tool.blocked_domains:
             plugin["exclude_domains"] = tool.blocked_domains
         body["plugins"] = [plugin]
-        if tool.user_location is not None or tool.max_uses is not None:
-            losses.append(Loss("tools", "adapted", "the search has no place and no limit here"))
+        carried = ("filters", "allowed_domains", "blocked_domains")
+        declare_rest(tool, where, carried, losses)
         return
     options: dict[str, Any] = {}
     dialect, native = tool.native
@@ -126,8 +131,7 @@ def _hosted(tool: HostedTool, quirks: Quirks, body: dict[str, Any], losses: Loss
     if tool.user_location is not None:
         options["user_location"] = _location(tool.user_location)
     body["web_search_options"] = options
-    if tool.allowed_domains or tool.blocked_domains or tool.max_uses is not None:
-        losses.append(Loss("tools", "adapted", "the search takes no domains and no limit here"))
+    declare_rest(tool, where, ("search_context_size", "user_location"), losses)
 
 
 def _location(flat: Raw) -> Any:

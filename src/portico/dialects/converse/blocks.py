@@ -211,6 +211,15 @@ class Blocks:
             elif isinstance(part, dict) and "json" in part:
                 block.pieces.append(msgspec.json.encode(part["json"]).decode())
 
+    def other(self, out: list[Event], at: int, kind: str, raw: Raw) -> None:
+        """A block that has no form anywhere else, or that no table knows: kept as it is, so that
+        whoever writes the answer can declare it."""
+        self.stop(out, at)
+        self._leave(out)
+        item = Hosted(type=kind[:64], native=("converse", raw))
+        out.append(HostedDone(self._next, item))
+        self._next += 1
+
     def image(self, out: list[Event], at: int, data: str) -> None:
         """A picture, or more of one; base64."""
         block = self._open.get(at)

@@ -29,7 +29,7 @@ class Content:
     def __init__(self, row: Family, where: str, losses: Losses) -> None:
         self._row = row
         self._losses = losses
-        self._names: set[str] = set()
+        self._names: dict[str, int] = {}
         self.where = where
 
     def block(self, part: Part) -> Block | None:
@@ -37,6 +37,9 @@ class Content:
         if type(part) is Text or type(part) is Refusal:
             return {"text": part.text} if part.text and not part.text.isspace() else None
         if isinstance(part, Image):
+            if part.detail not in (None, "auto"):
+                where = f"{self.where}.detail"
+                self._losses.append(Loss(where, "dropped", "this provider's images have no detail"))
             return {"image": _pictured(part.source, IMAGES, "image", self.where)}
         if isinstance(part, File):
             return {"document": self._document(part)}
@@ -89,11 +92,12 @@ class Content:
         stem = filename.rpartition(".")[0] or filename
         plain = _SPACES.sub(" ", _NOT_NAME.sub(" ", stem)).strip()[:_NAME_MOST].strip()
         name = plain = plain or "document"
-        count = 2
+        count = self._names.get(plain, 1)  # the last number that was given to it
         while name in self._names:
-            name = f"{plain} [{count}]"
             count += 1
-        self._names.add(name)
+            name = f"{plain} [{count}]"
+        self._names[plain] = count
+        self._names.setdefault(name, 1)
         return name
 
     def _audio(self, part: Audio) -> Block:

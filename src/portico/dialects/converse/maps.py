@@ -43,7 +43,9 @@ class Family(Struct, frozen=True, kw_only=True):
     `additionalModelRequestFields`. `pair`: temperature and top_p may come together. `cache`:
     `cachePoint` blocks are taken, `cache_tools` also among tools, `cache_ttl` with "1h". `strict`:
     tools may be strict. `replay`: `reasoningContent` may be sent back. `raw_thoughts`: reasoning
-    text is the raw one. `hosted` are the system tools for kinds of hosted tools.
+    text is the raw one. `max_tokens` is the most output, which has to be said where thinking has
+    a budget: unsaid, the limit is about 4,096 (https://github.com/danny-avila/LibreChat/pull/14058,
+    2026-11-21). `hosted` are the system tools for kinds of hosted tools.
     """
 
     models: tuple[str, ...]
@@ -69,6 +71,7 @@ class Family(Struct, frozen=True, kw_only=True):
     replay: bool = False
     raw_thoughts: bool = True
     claude: bool = False
+    max_tokens: int = 0
     call_id: str = "[a-zA-Z0-9_.:-]{1,64}"
     hosted: tuple[tuple[str, str], ...] = ()
 
@@ -93,6 +96,7 @@ def _claude(
     structured: bool = False,
     cache: bool = True,
     cache_ttl: bool = False,
+    max_tokens: int = 64_000,
 ) -> Family:
     """What every Claude since version 3 takes; the rest is said per row."""
     return Family(
@@ -117,6 +121,7 @@ def _claude(
         replay=thinking != "none",
         raw_thoughts=False,
         claude=True,
+        max_tokens=max_tokens,
         # Anthropic's own pattern is narrower than Bedrock's:
         # https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview, 2026-11-21
         call_id="[a-zA-Z0-9_-]{1,64}",
@@ -173,8 +178,9 @@ FAMILIES = (
         "claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5", pair=False, structured=True,
         cache_ttl=True,
     ),
-    _claude("claude-opus-4-1", pair=False),
-    _claude("claude-opus-4", "claude-sonnet-4", "claude-3-7"),
+    _claude("claude-opus-4-1", pair=False, max_tokens=32_000),
+    _claude("claude-opus-4", max_tokens=32_000),
+    _claude("claude-sonnet-4", "claude-3-7"),
     _claude("claude-3-5-haiku", source=_CACHING, thinking="none"),
     _claude("claude-3", source=_FEATURES, thinking="none", cache=False),
     Family(models=("claude-v2", "claude-2", "claude-instant"), source=_FEATURES,

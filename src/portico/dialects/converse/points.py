@@ -19,7 +19,7 @@ class Points:
     `automatic` says how many places without a mark may have one.
     """
 
-    __slots__ = ("_left", "_losses", "_row", "_told", "_where", "automatic")
+    __slots__ = ("_left", "_losses", "_row", "_told", "_ttl", "_where", "automatic")
 
     def __init__(self, request: GenerateRequest, row: Family, losses: Losses) -> None:
         self._row = row
@@ -27,6 +27,7 @@ class Points:
         self._left = MOST
         self._told: set[str] = set()
         self._where = path(request.dialect, "caching")
+        self._ttl = request.caching_ttl
         marks = _marks(request) if row.cache else 0
         self.automatic = max(MOST - marks, 0) if request.caching and row.cache else 0
         if request.caching and not row.cache:
@@ -57,7 +58,7 @@ class Points:
             return
         if tool and not self._row.cache_tools:
             return
-        point = self.after(CacheMark(), tool=tool)
+        point = self.after(CacheMark(self._ttl), tool=tool)
         if point is not None:
             self.automatic -= 1
             blocks.append(point)

@@ -17,14 +17,15 @@ Fields = dict[str, Any]
 
 
 class Plan:
-    """What reasoning does to a request: additional fields, `outputConfig.effort`, and whether
-    sampling parameters must stay away."""
+    """What reasoning does to a request: additional fields, `outputConfig.effort`, whether sampling
+    parameters must stay away, and `maxTokens` where the client named none."""
 
-    __slots__ = ("effort", "fields", "no_sampling")
+    __slots__ = ("effort", "fields", "max_tokens", "no_sampling")
 
     def __init__(self) -> None:
         self.fields: Fields = {}
         self.effort = ""
+        self.max_tokens: int | None = None
         self.no_sampling = False
 
 
@@ -47,7 +48,7 @@ def plan(
     if row.thinking == "adaptive":
         _adaptive(made, ask, effort, row, who, forced, losses)
     elif row.thinking == "budget":
-        _budget(made, ask, effort, request, messages, forced, losses)
+        _budget(made, ask, effort, request, row, messages, forced, losses)
     elif row.thinking == "nova":
         _nova(made, effort, request, losses)
     elif effort is not None:
@@ -75,7 +76,7 @@ def _adaptive(
         return
     words = ADAPTIVE_EFFORTS[effort] if effort is not None else ()
     made.effort = next((word for word in words if word in row.efforts), "")
-    if ask.budget is not None and ask.effort is None:
+    if ask.budget is not None:
         losses.append(Loss(path(who, "budget"), "adapted", f"sent as effort '{made.effort}'"))
     if forced:
         if row.off == "disabled":
@@ -98,6 +99,7 @@ def _budget(
     ask: ReasoningAsk,
     effort: Effort | None,
     request: GenerateRequest,
+    row: Family,
     messages: list[dict[str, Any]],
     forced: bool,
     losses: Losses,
@@ -119,6 +121,8 @@ def _budget(
         return
     wanted = ask.budget if ask.budget is not None else BUDGETS[effort]
     most = request.max_output_tokens
+    if most is None:  # the service's own limit may be below the budget
+        most = made.max_tokens = row.max_tokens or None
     if most is not None and most <= LEAST_BUDGET:
         losses.append(Loss(path(who, "effort"), "dropped", "too few output tokens to think with"))
         return
@@ -131,6 +135,8 @@ def _budget(
         losses.append(Loss(path(who, field), "adapted", f"sent as a budget of {budget} tokens"))
     made.fields["thinking"] = {"type": "enabled", "budget_tokens": budget}
     made.no_sampling = True
+    if ask.budget is not None and ask.effort is not None:
+        losses.append(Loss(path(who, "effort"), "adapted", "the budget says it"))
     if ask.summary == "none":
         losses.append(Loss(path(who, "summary"), "dropped", "this model always shows its thoughts"))
 
@@ -152,6 +158,9 @@ def _nova(made: Plan, effort: Effort | None, request: GenerateRequest, losses: L
     elif word == "high":
         made.no_sampling = True
     made.fields["reasoningConfig"] = {"type": "enabled", "maxReasoningEffort": word}
+    if request.reasoning is not None and request.reasoning.budget is not None:
+        told = Loss(path(request.dialect, "budget"), "adapted", f"sent as effort '{word}'")
+        losses.append(told)
 
 
 def _plain(made: Plan, effort: Effort, who: str, losses: Losses) -> None:

@@ -87,8 +87,9 @@ def _called(request: GenerateRequest) -> tuple[str, ...]:
 
 def _inference(request: GenerateRequest, row: Family, plan: Plan, losses: Losses) -> Body:
     made: Body = {}
-    if request.max_output_tokens is not None:
-        made["maxTokens"] = request.max_output_tokens
+    most = request.max_output_tokens if request.max_output_tokens is not None else plan.max_tokens
+    if most is not None:
+        made["maxTokens"] = most
     if request.stop:
         made["stopSequences"] = list(request.stop)
     heat, top_p = request.temperature, request.top_p

@@ -1,5 +1,6 @@
 """A whole Converse answer as events."""
 
+import msgspec
 from msgspec import Raw
 
 from portico.dialects.converse.blocks import Blocks, input_text, stop_sequence, usage
@@ -9,6 +10,8 @@ from portico.dialects.counts import UNREADABLE
 from portico.dialects.translate import Upstream
 from portico.errors import UpstreamProtocol
 from portico.model.events import Event, Finish, Started, UsageSeen
+
+_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 def read(body: bytes, upstream: Upstream) -> list[Event]:
@@ -63,7 +66,21 @@ def _block(out: list[Event], blocks: Blocks, at: int, raw: Raw) -> None:
         blocks.result(out, at, result.tool_use_id or "", result.status == "error")
         if result.content != NULL:
             blocks.result_content(at, result.content)
+    else:
+        _other(out, blocks, at, raw)
     blocks.stop(out, at)
+
+
+def _other(out: list[Event], blocks: Blocks, at: int, raw: Raw) -> None:
+    try:
+        members = _decode_members(raw)
+    except UNREADABLE:  # skipped so far, and not all of it is UTF-8
+        return
+    for name, value in members.items():
+        if name == "cachePoint" or bytes(value) in (b"null", b"{}"):
+            continue
+        blocks.other(out, at, name, Raw(bytes(raw)))
+        return
 
 
 def _reasoning(out: list[Event], blocks: Blocks, at: int, block: Block) -> None:

@@ -12,7 +12,9 @@ from msgspec import Raw
 from portico.dialects.converse.maps import Family
 from portico.dialects.converse.points import Points
 from portico.dialects.counts import UNREADABLE
+from portico.dialects.hosted_tools import declare_rest
 from portico.model.losses import Loss, Losses
+from portico.model.passes.paths import tool_at
 from portico.model.request import GenerateRequest
 from portico.model.tools import FunctionTool, HostedTool, Tool
 
@@ -52,7 +54,7 @@ def config(
         tools = [(index, tool) for index, tool in tools if tool_name(tool, row) == only]
     specs: list[Config] = []
     for index, tool in tools:
-        _offer(specs, tool, index, row, points, losses)
+        _offer(specs, tool, tool_at(request.dialect, tool, index), row, points, losses)
     if not specs:
         specs = [{"toolSpec": {"name": name, "inputSchema": {"json": _ANY}}} for name in history]
         losses.append(
@@ -90,9 +92,10 @@ def tool_name(tool: Tool, row: Family) -> str:
 
 
 def _offer(
-    specs: list[Config], tool: Tool, index: int, row: Family, points: Points, losses: Losses
+    specs: list[Config], tool: Tool, where: str, row: Family, points: Points, losses: Losses
 ) -> None:
     if isinstance(tool, HostedTool):
+        declare_rest(tool, where, (), losses)
         specs.append({"systemTool": {"name": tool_name(tool, row)}})
         return
     spec: Config = {"name": tool.name}
@@ -106,7 +109,7 @@ def _offer(
             spec["strict"] = True
         else:
             why = "its schema is open" if row.strict else "this model has no strict tools"
-            losses.append(Loss(f"tools[{index}].strict", "dropped", why))
+            losses.append(Loss(f"{where}.strict", "dropped", why))
     specs.append({"toolSpec": spec})
     point = points.after(tool.cache, tool=True)
     if point is not None:

@@ -66,6 +66,7 @@ class Writer:
 
     def write(self, request: GenerateRequest) -> Written:
         """System blocks and messages. Raises `BadRequest` for content that cannot be sent."""
+        self._unsaid(request.items)
         lead, items = leading_system(request.items)
         system: list[Block] = []
         for part in (*request.instructions, *(part for item in lead for part in item.parts)):
@@ -92,6 +93,14 @@ class Writer:
         self._finish(grouped)
         messages = [{"role": turn.role, "content": turn.results + turn.rest} for turn in grouped]
         return Written(system, messages, tuple(self._tools))
+
+    def _unsaid(self, items: tuple[Item, ...]) -> None:
+        """Declare what messages have no place for."""
+        said = [item for item in items if isinstance(item, Message)]
+        if any(item.name for item in said):
+            self._lose("dropped", "names of participants")
+        if any(isinstance(part, Text) and part.citations for item in said for part in item.parts):
+            self._lose("dropped", "citations of another provider's answer")
 
     def _grouped(self, items: tuple[Item, ...]) -> list[_Turn]:
         grouped: list[_Turn] = []

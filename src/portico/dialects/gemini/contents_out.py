@@ -27,6 +27,7 @@ _AUDIO = {"mp3": "audio/mpeg", "wav": "audio/wav", "pcm16": "audio/pcm", "m4a": 
 # https://ai.google.dev/gemini-api/docs/document-processing (2026-11-21)
 _TEXTS = frozenset(("text/plain", "text/html", "text/css", "text/csv", "text/xml", "text/markdown"))
 _TEXT_LIKE = ("+json", "+xml", "/json", "/xml", "/yaml", "/x-yaml", "/javascript", "/toml")
+_IN_OUR_WORDS = "what another provider did was told in this API's words"
 _GUESS = {Image: "image/jpeg", File: "application/pdf", Video: "video/mp4"}
 
 
@@ -64,6 +65,7 @@ class _Writer:
 
     def write(self) -> Conversation:
         request = self._request
+        self._unsaid(request.items)
         lead, rest = leading_system(request.items)
         system = [{"text": text.text} for text in request.instructions]
         for message in lead:
@@ -86,6 +88,15 @@ class _Writer:
         if self._row.signatures:
             _fill_signatures(contents)
         return Conversation(contents, system, self._details)
+
+    def _unsaid(self, items: tuple[Item, ...]) -> None:
+        """Declare, once, what messages have no place for."""
+        where = path(self._request.dialect, "items")
+        said = [item for item in items if isinstance(item, Message)]
+        if any(item.name for item in said):
+            self._lost(f"{where}.name", "dropped", "messages have no names in this API")
+        if any(isinstance(part, Text) and part.citations for item in said for part in item.parts):
+            self._lost(where, "dropped", "citations of an earlier answer have no form here")
 
     def _settled(self, item: Item) -> Item:
         """System messages in the middle, and summaries, become messages of the user."""
@@ -155,6 +166,8 @@ class _Writer:
             if isinstance(part, Text | Refusal):
                 texts.append(part.text)
             else:
+                if isinstance(part, File) and part.context:
+                    texts.append(part.context)
                 media += self._part(part, in_result=True)
         text = "\n".join(texts)
         response: Raw | Json
@@ -210,7 +223,9 @@ class _Writer:
             if waiting is not None:
                 self._unplaced()
             return sealed.data
-        if sealed.kind == "previous":
+        if sealed.kind == "empty":  # parts with and without signature must not be merged
+            parts.append({"text": "", "thoughtSignature": sealed.data})
+        elif sealed.kind == "previous":
             last = parts[-1] if parts else None
             if last is None or "thoughtSignature" in last or "functionCall" in last or (
                 "thought" in last
@@ -239,9 +254,11 @@ class _Writer:
                 return []
         if item.type == "code_interpreter_call" and item.input:
             ran: Json = {"executableCode": {"language": "PYTHON", "code": item.input}}
+            self._lost(path(self._request.dialect, "items"), "adapted", _IN_OUR_WORDS)
             outcome = "OUTCOME_FAILED" if item.status == "failed" else "OUTCOME_OK"
             return [ran, {"codeExecutionResult": {"outcome": outcome, "output": item.output}}]
         if item.type == "image_generation_call" and item.output:
+            self._lost(path(self._request.dialect, "items"), "adapted", _IN_OUR_WORDS)
             return [self._inline(source(item.output), "image/png")]
         where = path(self._request.dialect, "items")
         self._lost(where, "dropped", f"a {item.type[:40]} cannot be replayed")
@@ -255,10 +272,13 @@ class _Writer:
             return [{"inlineData": {"mimeType": kind, "data": part.data}}]
         out: list[Json] = []
         if isinstance(part, File):
-            if part.context:
+            where = path(self._request.dialect, "items")
+            if part.context and not in_result:
                 out.append({"text": part.context})
+            if part.filename:
+                name = path(self._request.dialect, "filename")
+                self._lost(f"{where}.{name}", "dropped", "files have no names in this API")
             if part.citations:
-                where = path(self._request.dialect, "items")
                 self._lost(where, "dropped", "this provider does not cite from given documents")
         found = part.source
         if found.kind in ("url", "file_id"):

@@ -124,6 +124,8 @@ def _level(ask: ReasoningAsk, row: Family, who: str, losses: Losses) -> Level | 
     if ask.effort is not None:
         wanted = LEVEL_OF_EFFORT[ask.effort]
         where, exact = path(who, "effort"), ask.effort.upper()
+        if ask.budget is not None:
+            losses.append(Loss(path(who, "budget"), "adapted", "the effort says it"))
     elif ask.budget is not None:
         wanted = next((level for most, level in LEVEL_OF_BUDGET if ask.budget <= most), "HIGH")
         where, exact = path(who, "budget"), ""
@@ -145,6 +147,8 @@ def _budget(ask: ReasoningAsk, row: Family, who: str, losses: Losses) -> int | N
     least, most = row.budget
     if ask.budget is not None:
         wanted, where = ask.budget, path(who, "budget")
+        if ask.effort is not None:
+            losses.append(Loss(path(who, "effort"), "adapted", "the budget says it"))
     elif ask.effort is not None:
         wanted, where = BUDGET_OF_EFFORT[ask.effort], path(who, "effort")
     else:
@@ -203,7 +207,9 @@ def _format(
     else:
         config["responseSchema"] = openapi(wanted.schema, where, losses, ordered=True)
     if wanted.description:
-        losses.append(Loss(f"{where}.description", "dropped", "there is no place for it"))
+        losses.append(
+            Loss(path(request.dialect, "format.description"), "dropped", "there is no place for it")
+        )
 
 
 def _bookkeeping(request: GenerateRequest, losses: Losses, out: Json, *, vertex: bool) -> None:

@@ -22,6 +22,7 @@ _KEPT = (
     "title", "description", "default", "minimum", "maximum", "minLength", "maxLength", "pattern",
     "minItems", "maxItems", "minProperties", "maxProperties",
 )  # fmt: skip
+_COPIED = (*_KEPT, "enum", "const", "required", "format")
 _FORMATS = {
     "STRING": ("enum", "date-time"), "NUMBER": ("float", "double"), "INTEGER": ("int32", "int64"),
 }  # fmt: skip
@@ -32,8 +33,22 @@ _HANDLED = frozenset((
 ))  # fmt: skip
 _DEEPEST = 48
 _MOST = 5000
+"""Schemas that one may turn into."""
+_MEMBER = 32
+"""What a member counts for besides the characters in it."""
 
 Schema = dict[str, Any]
+
+
+class Budget:
+    """What the schemas of one request may turn into: a reference is written out wherever it stands,
+    and a few lines can name each other a million times. `size` is in characters."""
+
+    __slots__ = ("schemas", "size")
+
+    def __init__(self) -> None:
+        self.schemas = 100_000
+        self.size = 16 * 1024 * 1024
 
 
 def is_empty(raw: Raw | None) -> bool:
@@ -49,10 +64,12 @@ def is_empty(raw: Raw | None) -> bool:
     return not schema.get("properties")
 
 
-def openapi(raw: Raw, where: str, losses: Losses, *, ordered: bool = False) -> Schema:
+def openapi(
+    raw: Raw, where: str, losses: Losses, *, ordered: bool = False, budget: Budget | None = None
+) -> Schema:
     """The nearest schema of the subset. `where` is the client's name of the schema, for `losses`
     and for the `BadRequest` raised when it is too large or not a schema. `ordered` keeps the order
-    of properties in the answer."""
+    of properties in the answer; `budget` is that of the request."""
     try:
         root = msgspec.json.decode(raw)
     except UNREADABLE:
@@ -61,7 +78,7 @@ def openapi(raw: Raw, where: str, losses: Losses, *, ordered: bool = False) -> S
         raise BadRequest(
             f"Invalid '{where}': expected a JSON Schema object.", code="invalid_value", param=where
         )
-    walk = _Walk(root, where, ordered)
+    walk = _Walk(root, where, ordered, budget or Budget())
     schema = walk.schema(root, (), 0)
     if walk.lost:
         names = ", ".join(sorted(walk.lost))
@@ -72,24 +89,18 @@ def openapi(raw: Raw, where: str, losses: Losses, *, ordered: bool = False) -> S
 class _Walk:
     """One conversion. `lost` are the keywords that could not be kept."""
 
-    __slots__ = ("_budget", "_ordered", "_root", "_where", "lost")
+    __slots__ = ("_budget", "_left", "_ordered", "_root", "_where", "lost")
 
-    def __init__(self, root: Schema, where: str, ordered: bool) -> None:
+    def __init__(self, root: Schema, where: str, ordered: bool, budget: Budget) -> None:
         self._root = root
         self._where = where
         self._ordered = ordered
-        self._budget = _MOST
+        self._left = _MOST
+        self._budget = budget
         self.lost: set[str] = set()
 
     def schema(self, given: Any, seen: tuple[str, ...], level: int) -> Schema:
-        self._budget -= 1
-        if self._budget < 0:
-            raise BadRequest(
-                f"Invalid '{self._where}': the schema is too large once its references are "
-                "resolved, which this model needs.",
-                code="invalid_value",
-                param=self._where,
-            )
+        self._pay(0)
         if not isinstance(given, dict) or level > _DEEPEST:
             self.lost.add("schemas for any value" if level <= _DEEPEST else "deep nesting")
             return {"type": "STRING"}
@@ -97,6 +108,7 @@ class _Walk:
         if source is None:
             return {"type": "OBJECT"}
         source = self._merged(source, seen)
+        self._spend(_size(source))
         self.lost |= {str(name)[:64] for name in source.keys() - _HANDLED}
         branches = source.get("anyOf") or source.get("oneOf")
         if isinstance(branches, list) and branches:
@@ -104,6 +116,23 @@ class _Walk:
                 self.lost.add("oneOf")
             return self._union(source, branches, seen, level)
         return self._plain(source, seen, level)
+
+    def _pay(self, size: int) -> None:
+        """One more schema, and so much more to look at. Raises `BadRequest`."""
+        self._left -= 1
+        self._budget.schemas -= 1
+        self._spend(size)
+
+    def _spend(self, size: int) -> None:
+        budget = self._budget
+        budget.size -= size
+        if self._left < 0 or budget.schemas < 0 or budget.size < 0:
+            raise BadRequest(
+                f"Invalid '{self._where}': the schema is too large once its references are "
+                "resolved, which this model needs.",
+                code="invalid_value",
+                param=self._where,
+            )
 
     def _resolved(
         self, given: Schema, seen: tuple[str, ...]
@@ -114,10 +143,12 @@ class _Walk:
             name = source.get("$ref")
             if not isinstance(name, str):
                 return source, seen
+            self._spend(len(name))
             target = self._target(name)
             if name in seen or target is None:
                 self.lost.add("recursive $ref" if name in seen else "unknown $ref")
                 return None, seen
+            self._spend(len(target) * _MEMBER)
             seen = (*seen, name)
             beside = {key: value for key, value in source.items() if key != "$ref"}
             source = {**target, **beside}
@@ -139,19 +170,22 @@ class _Walk:
             return source
         out = {key: value for key, value in source.items() if key != "allOf"}
         for part in parts:
-            self._budget -= 1
+            self._pay(0)
             found, _ = self._resolved(part, seen) if isinstance(part, dict) else (None, seen)
             if found is None:
                 self.lost.add("allOf")
                 continue
-            if len(seen) < _DEEPEST and self._budget > 0:
+            if len(seen) < _DEEPEST:
                 found = self._merged(found, (*seen, "allOf"))
             for key, value in found.items():
                 old = out.get(key)
                 if key == "properties" and isinstance(old, dict) and isinstance(value, dict):
+                    self._spend((len(old) + len(value)) * _MEMBER)
                     out[key] = {**old, **value}
                 elif key == "required" and isinstance(old, list) and isinstance(value, list):
-                    out[key] = [*old, *(name for name in value if name not in old)]
+                    self._spend((len(old) + len(value)) * _MEMBER)
+                    names = [name for name in (*old, *value) if isinstance(name, str)]
+                    out[key] = list(dict.fromkeys(names))
                 elif key not in out:
                     out[key] = value
                 elif old != value and key not in ("title", "description"):
@@ -185,6 +219,7 @@ class _Walk:
         named = source.get("type")
         kinds = named if isinstance(named, list) else [named]
         known = [kind for kind in kinds if isinstance(kind, str) and kind.lower() in _TYPES]
+        known = list(dict.fromkeys(known))
         nullable = "null" in kinds or source.get("nullable") is True
         if len(known) > 1:
             return self._union(
@@ -289,6 +324,18 @@ class _Walk:
             return self.schema(items, seen, level + 1)
         self.lost.add("schemas for any value")
         return {"type": "STRING"}
+
+
+def _size(schema: Schema) -> int:
+    """How much of a schema is written out again wherever it stands; roughly, in characters."""
+    total = len(schema) * _MEMBER
+    for name in _COPIED:
+        value = schema.get(name)
+        if isinstance(value, str):
+            total += len(value)
+        elif isinstance(value, list | dict):
+            total += len(msgspec.json.encode(value))
+    return total
 
 
 def _is_null(schema: Any) -> bool:

@@ -2,7 +2,8 @@
 
 Parts become items in the order they come. A `thoughtSignature` is kept in a reasoning item of its
 own: `thought`, of the thought part it came with; `next`, before the call (or code, or picture) it
-came with; `previous`, right behind the text it came with. The end is told once the stream has
+came with; `previous`, right behind the text it came with; `empty`, behind the text that an empty
+part came after. The end is told once the stream has
 ended, because a chunk with a finish reason is not always the last one.
 """
 
@@ -96,7 +97,7 @@ class Reader:
         self._origin = upstream.origin
         self._key = -1
         self._open: type[MessageStart] | type[ReasoningStart] | None = None
-        self._previous: str | None = None
+        self._previous: tuple[SealedKind, str] | None = None
         self._text: list[str] = []
         self._calls = 0
         self._partial: _PartialCall | None = None
@@ -228,7 +229,7 @@ class Reader:
             self._begin_message(out)
         self._text.append(text)
         out.append(TextDelta(self._key, text, odds))
-        self._previous = signature or self._previous
+        self._previous = ("previous", signature) if signature else self._previous
 
     def _thought(self, part: Part, out: list[Event]) -> None:
         """Pictures among the thoughts are drafts and left out."""
@@ -267,13 +268,15 @@ class Reader:
                 self._server.append(_ServerCall(call, part.tool_call, signature))
         elif given(part.tool_response):
             self._answered(part.tool_response, signature, out)
+        elif given(part.file_data):
+            self._medium("fileData", part.file_data, signature, out)
         elif signature is not None:
             if self._open is MessageStart and self._previous is None:
-                self._previous = signature
+                self._previous = ("empty", signature)
             else:
                 self._flush(out)
                 self._close(out)
-                self._sign(signature, "previous", out)
+                self._sign(signature, "empty", out)
 
     def _function(self, call: FunctionCall, signature: str | None, out: list[Event]) -> None:
         if call.name:
@@ -330,12 +333,23 @@ class Reader:
 
     def _picture(self, raw: Raw, signature: str | None, out: list[Event]) -> None:
         blob = read(raw, Blob)
-        if blob is None or not blob.mime_type.startswith("image/") or not blob.data:
+        if blob is None or not blob.data:
+            return
+        if not blob.mime_type.startswith("image/"):
+            self._medium("inlineData", raw, signature, out)
             return
         self._flush(out)
         self._close(out)
         self._sign(signature, "next", out)
         self._hosted(Hosted(type="image_generation_call", output=blob.data), out)
+
+    def _medium(self, name: str, raw: Raw, signature: str | None, out: list[Event]) -> None:
+        """Sound, video, an address: kept as it is, so that whoever writes the answer can declare
+        it."""
+        self._flush(out)
+        self._close(out)
+        self._sign(signature, "next", out)
+        self._hosted(Hosted(type=name, native=_native([{name: raw}])), out)
 
     def _answered(self, raw: Raw, signature: str | None, out: list[Event]) -> None:
         answer = read(raw, ServerCall)
@@ -348,8 +362,8 @@ class Reader:
             self._sign(signature, "previous", out)
 
     def _served(self, waiting: _ServerCall, answer: Raw | None, out: list[Event]) -> None:
-        kind = HOSTED_ITEMS.get(waiting.call.tool_type)
-        if kind is None:
+        kind = HOSTED_ITEMS.get(waiting.call.tool_type, waiting.call.tool_type[:64].lower())
+        if not kind:
             return
         self._told = self._told or kind == "web_search_call"
         parts = [{"toolCall": waiting.raw}]
@@ -394,7 +408,8 @@ class Reader:
         self._open = None
         out.append(ItemEnd(self._key))
         previous, self._previous = self._previous, None
-        self._sign(previous, "previous", out)
+        if previous is not None:
+            self._sign(previous[1], previous[0], out)
 
     def _sign(self, signature: str | None, kind: SealedKind, out: list[Event]) -> None:
         if signature:

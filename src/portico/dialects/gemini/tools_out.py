@@ -8,9 +8,11 @@ from msgspec import Raw, Struct
 from portico.dialects.counts import NULL
 from portico.dialects.gemini.contents_out import Json
 from portico.dialects.gemini.maps import HOSTED_TOOLS, Family
-from portico.dialects.gemini.schema import is_empty, openapi
+from portico.dialects.gemini.schema import Budget, is_empty, openapi
+from portico.dialects.hosted_tools import declare_rest
 from portico.errors import BadRequest
 from portico.model.losses import Loss, Losses
+from portico.model.passes.paths import tool_at
 from portico.model.request import GenerateRequest
 from portico.model.tools import CustomTool, FunctionTool, HostedTool, ToolChoice
 
@@ -44,10 +46,16 @@ def offer(
             functions.append((index, tool))
     if functions and hosted and not row.mixes:
         hosted = _only_functions(hosted, choice, losses)
-    tools = [_hosted(index, tool, losses, vertex=vertex) for index, tool in hosted]
+    tools = [
+        _hosted(tool, tool_at(request.dialect, tool, index), losses, vertex=vertex)
+        for index, tool in hosted
+    ]
     config: Json = {}
     if functions:
-        declared = [_function(index, tool, losses, native=native) for index, tool in functions]
+        budget = Budget()
+        declared = [
+            _function(index, tool, losses, budget, native=native) for index, tool in functions
+        ]
         tools.append({"functionDeclarations": declared})
         calling = _calling(choice, functions)
         if calling:
@@ -94,7 +102,9 @@ def _only_functions(
     return []
 
 
-def _function(index: int, tool: FunctionTool | CustomTool, losses: Losses, *, native: bool) -> Json:
+def _function(
+    index: int, tool: FunctionTool | CustomTool, losses: Losses, budget: Budget, *, native: bool
+) -> Json:
     out: Json = {"name": tool.name}
     if tool.description:
         out["description"] = tool.description
@@ -103,7 +113,8 @@ def _function(index: int, tool: FunctionTool | CustomTool, losses: Losses, *, na
         if native:
             out["parametersJsonSchema"] = parameters
         elif not is_empty(parameters):
-            out["parameters"] = openapi(parameters, f"tools[{index}].parameters", losses)
+            where = f"tools[{index}].parameters"
+            out["parameters"] = openapi(parameters, where, losses, budget=budget)
     return out
 
 
@@ -129,24 +140,19 @@ def _calling(choice: ToolChoice, functions: list[tuple[int, FunctionTool | Custo
     return {"mode": "VALIDATED"} if strict else {}
 
 
-def _hosted(index: int, tool: HostedTool, losses: Losses, *, vertex: bool) -> Json:
+def _hosted(tool: HostedTool, where: str, losses: Losses, *, vertex: bool) -> Json:
     """What the tool is told beyond its name is declared where Gemini has no word for it."""
-    where = f"tools[{index}]"
     settings: Json = {}
-    blocked = "dropped"
+    carried: frozenset[str] = frozenset()
     if tool.kind == "file_search":
         settings = _stores(tool, where, losses)
+        carried = frozenset(("vector_store_ids", "max_num_results", "filters"))
     elif tool.kind == "web_search" and tool.blocked_domains and vertex:
         settings["excludeDomains"] = list(tool.blocked_domains)
-        blocked = ""
-    for given, name in (
-        (tool.allowed_domains, "allowed domains"),
-        (tool.blocked_domains if blocked else (), "blocked domains"),
-        (tool.max_uses is not None, "a limit on uses"),
-        (tool.user_location is not None, "a location in words"),
-    ):
-        if given:
-            losses.append(Loss(where, "dropped", f"{name} are not known to this provider's tool"))
+        # `filters` hold both kinds of domains
+        names = ("blocked_domains",) if tool.allowed_domains else ("blocked_domains", "filters")
+        carried = frozenset(names)
+    declare_rest(tool, where, carried, losses)
     return {HOSTED_TOOLS[tool.kind]: settings}
 
 

@@ -75,6 +75,7 @@ class Part(Struct, rename="camel", gc=False):
     inline_data: Raw = NULL
     tool_call: Raw = NULL
     tool_response: Raw = NULL
+    file_data: Raw = NULL
 
 
 class Content(Struct, gc=False):

@@ -7,7 +7,7 @@ hosted item, told when the result is there. Signatures are kept byte for byte.
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from portico.dialects.counts import UNREADABLE
 from portico.dialects.messages.lens import Counts
@@ -194,6 +194,11 @@ class Assembler:
         call, native = self._pending.pop(block.tool_use_id or "", (None, b""))
         self.hosted(hosted(call, native, block, raw))
 
+    def other(self, kind: str, raw: bytes) -> None:
+        """A block of a type that no table knows, or that only this dialect has: kept as it is, so
+        that whoever writes the answer can tell it or declare it."""
+        self.hosted(Hosted(type=kind[:64], native=("messages", Raw(raw))))
+
     def hosted(self, item: Hosted) -> None:
         """A server-side item, whole."""
         self.out.append(HostedDone(self._item(), item))
@@ -224,6 +229,7 @@ class Assembler:
                 self._open = False
             self.out.append(ItemEnd(self._message))
             self._message = None
+            self._characters = 0
 
     def _item(self) -> int:
         self._close()

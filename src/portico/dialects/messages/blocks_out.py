@@ -44,7 +44,7 @@ class CallIds:
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
-        self._given: set[str] = set()
+        self._given: dict[str, int] = {}
 
     def __call__(self, call_id: str) -> str:
         """The id for the client, unique in this answer."""
@@ -54,10 +54,12 @@ class CallIds:
         elif not _LEGAL(wanted):
             wanted = _FOREIGN("_", wanted)
             lose(self._asked, "adapted", "the id of a call was changed to what clients take")
-        chosen, number = wanted, 2
+        chosen, number = wanted, self._given.get(wanted, 1)  # the last number it was given
         while chosen in self._given:
-            chosen, number = f"{wanted}_{number}", number + 1
-        self._given.add(chosen)
+            number += 1
+            chosen = f"{wanted}_{number}"
+        self._given[wanted] = number
+        self._given.setdefault(chosen, 1)
         return chosen
 
 
@@ -88,8 +90,9 @@ def citation(asked: Asked, found: Citation) -> Block | Raw | None:
             "cited_text": found.cited_text,
             "document_index": found.index,
             "document_title": found.title or found.filename or None,
-            "start_char_index": found.start or 0,
-            "end_char_index": found.end or 0,
+            # the places that are known are in the answer, not in the document
+            "start_char_index": 0,
+            "end_char_index": 0,
             "file_id": found.file_id or None,
         }
     lose(asked, "dropped", f"a citation of the kind {found.kind}")

@@ -338,12 +338,17 @@ def _document(block: _Block, source: _Source, cache: CacheMark | None, path: str
         found = Source("text", "\n\n".join(texts), "text/plain")
     else:
         found = _elsewhere(source, where, ("base64", "text", "content", "url", "file"))
-    cites = False
-    if block.citations != NULL:
-        switch = faults.decode(_decode_switch, block.citations, f"{path}.citations")
-        cites = switch is not None and switch.enabled is True
+    cites = _cites(block, path)
     document = File(found, block.title or "", cache, block.context or "", cites)
     return [document, *more]
+
+
+def _cites(block: _Block, path: str) -> bool:
+    """Whether the model is to cite from this document."""
+    if block.citations == NULL:
+        return False
+    switch = faults.decode(_decode_switch, block.citations, f"{path}.citations")
+    return switch is not None and switch.enabled is True
 
 
 def _inner(content: str | list[Raw] | None, path: str) -> tuple[list[str], list[Part]]:
@@ -370,6 +375,7 @@ def _search_result(block: _Block, cache: CacheMark | None, path: str) -> File:
     """A search the client made. It is a document like any other to a model that cites nothing."""
     if block.content == NULL:
         raise faults.missing(f"{path}.content")
+    cites = _cites(block, path)
     texts, _ = _inner(faults.decode(_decode_content, block.content, f"{path}.content"),
                       f"{path}.content")  # fmt: skip
     address = faults.decode(_decode_content, block.source, f"{path}.source")
@@ -378,6 +384,7 @@ def _search_result(block: _Block, cache: CacheMark | None, path: str) -> File:
         block.title or "",
         cache,
         f"Source: {address}" if isinstance(address, str) and address else "",
+        cites,
     )
 
 

@@ -8,7 +8,7 @@ from msgspec import Raw, Struct, json
 
 from portico.dialects.counts import UNREADABLE
 from portico.dialects.upstream_error import read_error
-from portico.errors import PorticoError
+from portico.errors import BadRequest, PorticoError
 from portico.wire.text import scrub
 
 __all__ = ["encode_error", "error_object", "is_envelope", "read_error"]
@@ -43,10 +43,14 @@ _encode = json.Encoder().encode
 
 
 def error_object(fault: PorticoError) -> dict[str, str]:
-    """The inner object: type and message. There is no place for `param` and `code`."""
+    """The inner object: type and message. There is no place for `param` and `code`: as Anthropic
+    does, the message of a request that is wrong begins with where it is."""
     status = fault.http_status
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
-    return {"type": kind, "message": fault.message}
+    message = fault.message
+    if isinstance(fault, BadRequest) and fault.param and fault.param not in message:
+        message = f"{fault.param}: {message}"
+    return {"type": kind, "message": message}
 
 
 def encode_error(fault: PorticoError, request_id: str) -> bytes:

@@ -211,8 +211,8 @@ class History:
             self._lost("dropped", f"a '{item.type[:40]}' block, which only splicing can carry")
         elif native is not None and native[0] == "messages":
             blocks.extend(natives(native[1]))
-        elif item.input or item.output or item.hits:
-            blocks.append({"type": "text", "text": _restated(item)})
+        elif told := _restated(item):
+            blocks.append({"type": "text", "text": told})
             self._lost("adapted", f"an earlier {item.type[:40]} was told as text")
         else:
             self._lost("dropped", f"an earlier {item.type[:40]}")
@@ -258,10 +258,8 @@ def _call(item: ToolCall) -> Block:
 
 
 def _restated(item: Hosted) -> str:
-    lines = [f"[{item.type}]"]
-    if item.input:
-        lines.append(item.input)
-    if item.output:
-        lines.append(item.output)
-    lines += [f"{hit.title} {hit.url}".strip() for hit in item.hits]
-    return "\n".join(lines)
+    """What was done, in words; a picture has none."""
+    lines = [item.input, item.output if item.type != "image_generation_call" else ""]
+    lines += [f"{hit.title} {hit.url} {hit.text}".strip() for hit in item.hits]
+    text = "\n".join([line for line in lines if line.strip()])
+    return f"[{item.type}]\n{text}" if text else ""

@@ -38,6 +38,9 @@ class Parts:
         if isinstance(part, Refusal):
             return {"type": "text", "text": part.text} if part.text.strip() else None
         if isinstance(part, Image):
+            if part.detail not in (None, "auto"):
+                where = f"{path(self._dialect, 'items')}.detail"
+                self._losses.append(Loss(where, "dropped", "this provider's images have no detail"))
             return _marked({"type": "image", "source": self._image(part.source)}, part.cache)
         if isinstance(part, File):
             return self._document(part)

@@ -9,14 +9,15 @@ https://platform.claude.com/docs/en/api/messages/create (2026-11-21)
 import msgspec
 from msgspec import Raw, Struct
 
-from portico.dialects import checks
-from portico.dialects.messages import faults
+from portico.dialects import checks, unread
+from portico.dialects.messages import faults, unread_in
 from portico.dialects.messages.content_in import CacheControl, Reader, cache_mark, system_text
 from portico.dialects.messages.maps import LEAST_BUDGET, TIERS_IN
 from portico.dialects.messages.raws import NULL
-from portico.dialects.messages.tools_in import read_choice, read_tools
+from portico.dialects.messages.tools_in import read_choice, read_tools, unknown_members
 from portico.errors import BadRequest
 from portico.limits import Limits
+from portico.model.losses import Losses
 from portico.model.request import EFFORTS, Effort, GenerateRequest, OutputFormat, ReasoningAsk
 from portico.model.sealed import Unseal
 
@@ -68,6 +69,7 @@ class _Body(Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_decode_strictly = msgspec.json.Decoder(unread.strict(_Body, top=False)).decode
 PARAMETERS = frozenset(_Body.__struct_fields__)
 
 
@@ -88,7 +90,8 @@ def _read(
 ) -> GenerateRequest:
     if not fields.keys() <= PARAMETERS:
         checks.check_spelling(fields, PARAMETERS)
-    found = _decode_body(body)
+    losses: Losses = []
+    found = _decode_body(body, losses)
     checks.check_model(found.model)
     if not counting and found.max_tokens is None:
         raise faults.missing("max_tokens")
@@ -102,6 +105,8 @@ def _read(
         raise faults.invalid("messages", "at least one message is required")
     tools = read_tools(found.tools, found.mcp_servers, limits.json_items)
     choice, parallel = read_choice(found.tool_choice, tools)
+    unread_in.content(body, losses)
+    mark = cache_mark(found.cache_control, "cache_control")
     tier = found.service_tier
     if tier is not None and tier not in TIERS_IN:
         raise faults.one_of("service_tier", tier, TIERS_IN)
@@ -122,17 +127,31 @@ def _read(
         reasoning=_reasoning(found),
         format=_format(found),
         user=found.metadata.user_id if found.metadata is not None else None,
-        caching=cache_mark(found.cache_control, "cache_control") is not None,
+        caching=mark is not None,
+        caching_ttl=mark.ttl if mark is not None else None,
         service_tier=TIERS_IN[tier] if tier is not None else None,
-        extras={name: raw for name, raw in fields.items() if name not in PARAMETERS},
+        extras={
+            **{name: raw for name, raw in fields.items() if name not in PARAMETERS},
+            **unknown_members(found.tools, limits.json_items),
+        },
+        losses=tuple(losses),
     )
 
 
-def _decode_body(body: bytes) -> _Body:
+def _decode_body(body: bytes, losses: Losses) -> _Body:
     try:
-        return _decode(body)
+        return _decode_strictly(body)
+    except ValueError:
+        pass
+    try:
+        found = _decode(body)
     except ValueError as error:
         fault = checks.bad_field(error)
+    else:
+        walk = unread.Walk({})
+        walk.object(body, _Body, "", top=False)
+        losses.extend(walk.losses)
+        return found
     if fault.param and fault.code == "missing_required_parameter":
         raise faults.missing(fault.param)
     text = fault.message.partition("': ")[2] or fault.message

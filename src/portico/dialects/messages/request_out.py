@@ -111,6 +111,8 @@ def _settings(
     user = request.safety_identifier or request.user
     if user:
         body["metadata"] = {"user_id": _user_id(user, request, losses)}
+        if request.user and request.user != user:
+            losses.append(Loss("user", "dropped", "the safety identifier stands for the user"))
     if request.service_tier is not None:
         tier = SERVICE_TIERS.get(request.service_tier)
         if tier is not None:
@@ -161,6 +163,9 @@ def _format(request: GenerateRequest, losses: Losses) -> Block:
     if lost:
         names = ", ".join(lost)
         losses.append(Loss(where, "adapted", f"not enforced by this provider: {names}"))
+    if wanted.description:
+        told = path(request.dialect, "format.description")
+        losses.append(Loss(told, "dropped", "there is no place for it"))
     return {"type": "json_schema", "schema": schema}
 
 
@@ -190,8 +195,13 @@ def _cache(
         [block for message in messages for block in message["content"]],
     ]
     if request.caching:
+        ttl = request.caching_ttl
+        if ttl == "1h" and _short(sections):
+            ttl = None  # a mark of an hour may not come after one of five minutes
+            where = path(request.dialect, "caching")
+            losses.append(Loss(f"{where}.ttl", "adapted", "other marks are of five minutes"))
         for at, section in enumerate(sections):
-            mark = _mark_before(sections[at + 1 :])
+            mark = _mark_before(sections[at + 1 :], ttl)
             for block in reversed(section):
                 if isinstance(block, dict) and block.get("type") not in _NOT_MARKABLE:
                     block.setdefault("cache_control", mark)
@@ -201,7 +211,16 @@ def _cache(
         losses.append(Loss(where, "adapted", f"at most {MOST_CACHE_MARKS} marks in one request"))
 
 
-def _mark_before(later: list[list[Any]]) -> Block:
+def _short(sections: list[list[Any]]) -> bool:
+    """Whether any mark is there already that does not last an hour."""
+    return any(
+        isinstance(block, dict) and block.get("cache_control", {"ttl": "1h"}).get("ttl") != "1h"
+        for section in sections
+        for block in section
+    )
+
+
+def _mark_before(later: list[list[Any]], ttl: str | None) -> Block:
     """A mark of an hour may not come after one of five minutes: https://platform.claude.com/docs/
     en/build-with-claude/prompt-caching (2026-11-21)"""
     long = any(
@@ -210,7 +229,9 @@ def _mark_before(later: list[list[Any]]) -> Block:
         for block in section
         if isinstance(block, dict)
     )
-    return {"type": "ephemeral", "ttl": "1h"} if long else {"type": "ephemeral"}
+    if long or ttl is not None:
+        return {"type": "ephemeral", "ttl": "1h" if long else ttl}
+    return {"type": "ephemeral"}
 
 
 def _fits(sections: list[list[Any]]) -> bool:

@@ -64,7 +64,7 @@ def read(body: bytes, upstream: Upstream) -> list[Event]:
 
 
 def _block(made: Assembler, raw: Raw) -> None:
-    """One block; one that cannot be read, or is of no known type, is skipped."""
+    """One block; one that cannot be read is skipped."""
     try:
         block = decode_block(raw)
     except UNREADABLE:
@@ -87,6 +87,8 @@ def _block(made: Assembler, raw: Raw) -> None:
         made.server_result(block, bytes(raw))
     elif kind == "compaction":
         made.hosted(compaction(block, bytes(raw)))
+    elif kind:
+        made.other(kind, bytes(raw))
 
 
 def _call(made: Assembler, block: Block) -> None:

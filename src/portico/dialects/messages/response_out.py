@@ -77,6 +77,8 @@ def _message(asked: Asked, item: Message, blocks: list[Block | Raw]) -> str:
 def _reasoning(asked: Asked, item: Reasoning) -> Block | None:
     """A thinking block; its signature is empty where the provider gives no proof."""
     sealed = item.sealed
+    if item.summary and item.content:
+        blocks_out.lose(asked, "dropped", "raw thoughts beside their summary")
     text = "" if blocks_out.omits_thinking(asked) else BREAK.join(item.summary or item.content)
     if sealed is None:
         return {"type": "thinking", "thinking": text, "signature": ""} if text else None

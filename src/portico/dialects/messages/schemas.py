@@ -77,7 +77,7 @@ def _too_much(name: str, value: Any) -> bool:
     """A keyword of which only some values are enforced."""
     if name == "minItems":
         return value not in (0, 1)
-    return name == "format" and value not in _FORMATS
+    return name == "format" and not (isinstance(value, str) and value in _FORMATS)
 
 
 def _note(name: str, value: Any, lost: dict[str, None], notes: list[str]) -> None:

@@ -247,6 +247,8 @@ class MessagesStream:
         elif kind == "compaction":
             _with_content(opened)
             made.hosted(compaction(opened.block, opened.raw))
+        elif kind:
+            made.other(kind, opened.raw)
 
 
 def _with_input(opened: _Open) -> None:

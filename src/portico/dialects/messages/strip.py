@@ -34,6 +34,9 @@ _decode_block = msgspec.json.Decoder(_Block).decode
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _UNREADABLE = (ValueError, RecursionError)
 _PREFIX, _SERVER = PREFIX.encode(), SERVER_CALL.encode()
+MARKS = (_PREFIX, _SERVER, b'""')
+"""One of these is in every body that `strip` changes."""
+_DISABLED = b'{"type":"disabled"}'
 _UNPROVEN = (b'"signature":""', b'"signature": ""')
 _NO_INDEX = (b'"encrypted_index":""', b'"encrypted_index": ""')
 
@@ -51,13 +54,38 @@ def strip(fields: dict[str, Raw]) -> dict[str, bytes]:
     except _UNREADABLE:
         return {}
     kept: list[Raw] = []
-    changed = False
-    for message in messages:
+    changed: set[int] = set()
+    for index, message in enumerate(messages):
         cleaned = _clean_message(message)
-        changed = changed or cleaned is not message
+        if cleaned is not message:
+            changed.add(index)
         if cleaned is not None:
             kept.append(cleaned)
-    return {"messages": encode(kept)} if changed else {}
+    if not changed:
+        return {}
+    out = {"messages": encode(kept)}
+    if len(messages) - 2 in changed and _needs_thinking(fields, kept):
+        out["thinking"] = _DISABLED
+    return out
+
+
+def _needs_thinking(fields: dict[str, Raw], messages: list[Raw]) -> bool:
+    """Whether the turn that awaits results would have to begin with a thought, and does not: then
+    Anthropic refuses a thinking budget.
+    https://platform.claude.com/docs/en/build-with-claude/extended-thinking (2026-11-21)"""
+    try:
+        asked = _decode_block(fields.get("thinking", NULL))
+        said, last = [_decode_message(raw) for raw in messages[-2:]]
+        results = [_decode_block(raw).type for raw in _decode_raws(last.content)]
+        blocks = [_decode_block(raw).type for raw in _decode_raws(said.content)]
+    except _UNREADABLE:
+        return False
+    return (
+        asked.type == "enabled"
+        and said.role == "assistant"
+        and "tool_result" in results
+        and blocks[:1] not in (["thinking"], ["redacted_thinking"])
+    )
 
 
 def _may_be_ours(text: bytes) -> bool:

@@ -42,6 +42,8 @@ class _Choice(Struct, gc=False):
     disable_parallel_tool_use: bool | None = None
 
 
+_TOOL_MEMBERS = frozenset(_Tool.__struct_fields__)
+_SAYS_NOTHING = (b"null", b"false", b"[]", b"{}")
 _decode_raws = msgspec.json.Decoder(list[Raw] | None).decode
 _decode_tool = msgspec.json.Decoder(_Tool).decode
 _decode_server = msgspec.json.Decoder(_Server).decode
@@ -76,6 +78,19 @@ def read_tools(tools: Raw, servers: Raw, most: int) -> tuple[Tool, ...]:
     for name in toolsets:
         raise faults.invalid("tools", f"MCP server '{name[:64]}' is not in `mcp_servers`")
     return tuple(out)
+
+
+def unknown_members(tools: Raw, most: int) -> dict[str, Raw]:
+    """Path -> value of what own tools are told that the hub has no name for."""
+    out: dict[str, Raw] = {}
+    for index, raw in enumerate(_list(tools, "tools", most)):
+        members = faults.decode(_decode_members, raw, f"tools[{index}]")
+        if bytes(members.get("type", NULL)) not in (b"null", b'"custom"'):
+            continue  # hosted tools keep what they were told
+        for name, value in members.items():
+            if name not in _TOOL_MEMBERS and bytes(value) not in _SAYS_NOTHING:
+                out[f"tools[{index}].{name[:64]}"] = value
+    return out
 
 
 def read_choice(raw: Raw, tools: tuple[Tool, ...]) -> tuple[ToolChoice, bool | None]:

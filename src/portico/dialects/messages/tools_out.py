@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from portico.dialects.hosted_tools import declare_rest
 from portico.dialects.messages.maps import HOSTED, MOST_STRICT_TOOLS, Family
 from portico.dialects.messages.parts_out import Block, cache_control
 from portico.dialects.messages.raws import NULL, present
@@ -12,6 +13,7 @@ from portico.dialects.messages.schemas import closed
 from portico.errors import BadRequest
 from portico.model.items import Compaction
 from portico.model.losses import Loss, Losses
+from portico.model.passes.paths import tool_at
 from portico.model.request import GenerateRequest
 from portico.model.tools import FunctionTool, HostedTool
 
@@ -29,6 +31,13 @@ _BETAS = {
 (2026-11-21)"""
 _NAMES = {"code_interpreter": "code_execution"}
 _ANY_OBJECT = Raw(b'{"type":"object","properties":{}}')
+_MCP = frozenset((
+    "server_label", "server_url", "authorization", "headers", "allowed_tools", "require_approval",
+))  # fmt: skip
+_CARRIED = frozenset((
+    "filters", "allowed_domains", "blocked_domains", "max_uses", "user_location", "container",
+))  # fmt: skip
+"""Settings of hosted tools that have a place here, or are declared one by one."""
 _LOCATION = ("city", "country", "region", "timezone")
 
 
@@ -54,6 +63,7 @@ class _Container(Struct, gc=False):
 
 class _Allowed(Struct, gc=False):
     tool_names: list[str] | None = None
+    read_only: bool | None = None
 
 
 _decode_mcp = msgspec.json.Decoder(_McpTool).decode
@@ -76,7 +86,7 @@ def write_tools(request: GenerateRequest, row: Family, losses: Losses) -> Tools:
     made = Tools()
     strict = 0
     for index, tool in enumerate(request.tools):
-        where = f"tools[{index}]"
+        where = tool_at(request.dialect, tool, index)
         if isinstance(tool, HostedTool):
             _hosted(tool, request, where, made, losses)
         elif isinstance(tool, FunctionTool):
@@ -182,10 +192,13 @@ def _hosted(
 
 def _server_tool(tool: HostedTool, request: GenerateRequest, where: str, losses: Losses) -> Block:
     block: Block = {"type": HOSTED[tool.kind], "name": _NAMES.get(tool.kind, tool.kind)}
+    declare_rest(tool, where, _CARRIED, losses)
     if tool.kind == "code_interpreter":
         container = _decode_container(tool.native[1]).container
-        if b"file_ids" in bytes(container):
-            losses.append(Loss(f"{where}.container", "dropped", "files of another provider"))
+        if bytes(container).replace(b" ", b"") not in (b"null", b'{"type":"auto"}'):
+            losses.append(
+                Loss(f"{where}.container", "dropped", "containers are made by themselves")
+            )
         if request.max_tool_calls is not None:
             losses.append(
                 Loss("max_tool_calls", "dropped", "runs of code are not counted by this provider")
@@ -252,6 +265,7 @@ def _mcp(tool: HostedTool, where: str, made: Tools, losses: Losses) -> None:
             code="unsupported_value",
             param=f"{where}.require_approval",
         )
+    declare_rest(tool, where, _MCP, losses)
     server: Block = {"type": "url", "name": asked.server_label, "url": asked.server_url}
     token = asked.authorization
     for name, value in (asked.headers or {}).items():
@@ -265,21 +279,33 @@ def _mcp(tool: HostedTool, where: str, made: Tools, losses: Losses) -> None:
         server["authorization_token"] = token
     made.servers.append(server)
     toolset: Block = {"type": "mcp_toolset", "mcp_server_name": asked.server_label}
-    names = _allowed(present(asked.allowed_tools))
+    names = _allowed(present(asked.allowed_tools), f"{where}.allowed_tools")
     if names is not None:
         toolset["default_config"] = {"enabled": False}
         toolset["configs"] = {name: {"enabled": True} for name in names}
     made.tools.append(toolset)
 
 
-def _allowed(raw: Raw | None) -> list[str] | None:
+def _allowed(raw: Raw | None, where: str) -> list[str] | None:
+    """The names, None for all. Raises `BadRequest` for what would let the model do more."""
     if raw is None:
         return None
     try:
         found = _decode_names(raw)
     except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, list) else found.tool_names
+        raise BadRequest(
+            "Expected names of tools, or an object with them.", code="invalid_type", param=where
+        ) from None
+    if isinstance(found, list):
+        return found
+    if found.read_only is not None:
+        raise BadRequest(
+            "This provider cannot tell which tools of a server only read.",
+            code="unsupported_value",
+            param=f"{where}.read_only",
+        )
+    names: list[str] | None = found.tool_names
+    return names
 
 
 def _choice(request: GenerateRequest, any_tools: bool) -> Block | None:

@@ -4,7 +4,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from portico.dialects.responses.request_in import read
-from portico.dialects.responses.response_out import respond
+from portico.dialects.responses.response_out import REASONING_ID, respond
 from portico.dialects.responses.stream_out import stream
 from portico.dialects.translate import ClientSide
 from portico.model.sealed import PREFIX
@@ -15,6 +15,7 @@ _decode_array = msgspec.json.Decoder(list[Raw]).decode
 
 class _Carrier(Struct, gc=False):
     type: str = ""
+    id: str | None = None
     encrypted_content: str | None = None
 
 
@@ -22,10 +23,11 @@ _decode_carrier = msgspec.json.Decoder(_Carrier).decode
 
 
 def strip(fields: dict[str, Raw]) -> dict[str, bytes]:
-    """`input` without the reasoning and compaction items that carry a value this gateway sealed.
+    """`input` without the reasoning and compaction items that this gateway made.
 
-    Their proof is another provider's, and one that is not asked through the hub cannot read it. The
-    other items keep their bytes. Empty when there is nothing to take out.
+    Their proof, if they have one, is another provider's, and one that is not asked through the hub
+    cannot read it; without a proof OpenAI looks for the item's id among its own. The other items
+    keep their bytes. Empty when there is nothing to take out.
     """
     raw = fields.get("input")
     if raw is None or _PREFIX not in bytes(raw):
@@ -45,11 +47,11 @@ def _is_ours(item: Raw) -> bool:
         found = _decode_carrier(item)
     except ValueError:
         return False
-    return (
-        found.type in ("reasoning", "compaction")
-        and found.encrypted_content is not None
-        and found.encrypted_content.startswith(PREFIX)
-    )
+    if found.type not in ("reasoning", "compaction"):
+        return False
+    if found.encrypted_content:
+        return found.encrypted_content.startswith(PREFIX)
+    return found.id is not None and found.id.startswith(REASONING_ID)
 
 
 CLIENT = ClientSide(name="responses", read=read, respond=respond, stream=stream, strip=strip)

@@ -6,6 +6,7 @@ Source: https://platform.openai.com/docs/api-reference/responses/input-tokens (2
 import msgspec
 from msgspec import Raw, Struct
 
+from portico.dialects.counts import MOST
 from portico.dialects.responses.request_out import write as write_create
 from portico.dialects.translate import Upstream
 from portico.model.losses import Losses
@@ -35,4 +36,7 @@ def write(request: GenerateRequest, upstream: Upstream, losses: Losses) -> bytes
 
 def read(body: bytes) -> int:
     """The count. Raises ValueError if there is none."""
-    return _decode(body).input_tokens
+    count = _decode(body).input_tokens
+    if not 0 <= count <= MOST:
+        raise ValueError("not a count")
+    return count

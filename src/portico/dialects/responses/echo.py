@@ -21,6 +21,11 @@ _REPEATED = (
 )  # fmt: skip
 """As the client wrote them, else what `wire.REQUIRED` says."""
 _DEFAULTS = {name: encode(REQUIRED[name]) for name in _REPEATED}
+_ROWS = {name: b'"%b":%b' % (name.encode(), value) for name, value in _DEFAULTS.items()}
+_FOUND_OUT = frozenset(("tools", "text", "reasoning"))
+_NOTHING_SAID = b'"background":false,"store":false,"tools":[],"text":%b,"reasoning":null' % (
+    encode(REQUIRED["text"])
+)
 _OPTIONAL = ("user", "prompt_cache_retention")
 SECRETS = frozenset(("authorization", "headers", "domain_secrets"))
 """Members of hosted tools, at any depth. openai-python 3.54: `Mcp`, and
@@ -37,23 +42,26 @@ _NULL = b"null"
 
 def echo(fields: dict[str, Raw]) -> bytes:
     """The members, without braces, as one line. `fields` is a body that was read."""
-    out = [
-        b'"background":false,"store":false,"tools":%b,"text":%b,"reasoning":%b'
-        % (
-            _tools(fields.get("tools", NULL)),
-            _text(fields.get("text", NULL)),
-            _reasoning(fields.get("reasoning", NULL)),
-        )
-    ]
-    for name, default in _DEFAULTS.items():
+    out = [_NOTHING_SAID if _FOUND_OUT.isdisjoint(fields) else _start(fields)]
+    for name, row in _ROWS.items():
         raw = fields.get(name)
-        value = one_line(raw) if raw is not None else default
-        out.append(b'"%b":%b' % (name.encode(), default if value == _NULL else value))
+        if raw is None or bytes(raw) == _NULL:
+            out.append(row)
+        else:
+            out.append(b'"%b":%b' % (name.encode(), one_line(raw)))
     for name in _OPTIONAL:
         raw = fields.get(name)
         if raw is not None and bytes(raw) != _NULL:
             out.append(b'"%b":%b' % (name.encode(), one_line(raw)))
     return b",".join(out)
+
+
+def _start(fields: dict[str, Raw]) -> bytes:
+    return b'"background":false,"store":false,"tools":%b,"text":%b,"reasoning":%b' % (
+        _tools(fields.get("tools", NULL)),
+        _text(fields.get("text", NULL)),
+        _reasoning(fields.get("reasoning", NULL)),
+    )
 
 
 def _text(raw: Raw) -> bytes:

@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 
 from portico.dialects.responses.wire import ALIEN, one_line
 from portico.model.items import Hosted, Status
+from portico.model.losses import Loss, Losses
 from portico.wire.json import encode
 
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -168,6 +169,16 @@ class HostedItem:
     def _streamed(self) -> bytes:
         text = encode(self._wire.get(self._row.streamed))
         return text if text[:1] == b'"' else b'""'
+
+
+def has_form(item: Hosted, losses: Losses) -> bool:
+    """Whether there is something to tell of an item; declares one that has neither a type nor words
+    here."""
+    told = item.type in ROWS or item.name or item.input or item.output or item.hits
+    if told or (item.native is not None and item.native[0] == "responses"):
+        return True
+    losses.append(Loss("output", "dropped", f"{item.type[:40]} has no form here"))
+    return False
 
 
 def _native(item: Hosted) -> dict[str, Raw] | None:

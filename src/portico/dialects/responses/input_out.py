@@ -124,6 +124,9 @@ class InputWriter:
         for position, part in enumerate(parts):
             if type(part) is Text:
                 notes = [note for note in map(_annotation, part.citations) if note is not None]
+                if len(notes) < len(part.citations):
+                    self._lose(index, f".content[{position}].annotations", "dropped",
+                               "citations of another provider's answer")  # fmt: skip
                 out.append({"type": "output_text", "text": part.text, "annotations": notes})
             elif type(part) is Refusal:
                 out.append({"type": "refusal", "refusal": part.text})

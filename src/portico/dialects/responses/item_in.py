@@ -9,7 +9,7 @@ was told.
 import msgspec
 from msgspec import Raw, Struct
 
-from portico.dialects.counts import NULL, UNREADABLE, text
+from portico.dialects.counts import NULL, UNREADABLE, is_text, text
 from portico.dialects.responses.hosted_in import hosted_of
 from portico.model.events import (
     ArgumentsDelta,
@@ -109,7 +109,7 @@ class ItemIn:
         self._seen: set[int] = set()
         self._notes: dict[int, int] = {}
         self._chars = 0
-        self._held = ""
+        self._held: list[str] = []
 
     @property
     def called(self) -> bool:
@@ -160,7 +160,7 @@ class ItemIn:
         if not words or self.kind not in (CALL, CUSTOM):
             return
         if not self._started:
-            self._held += words
+            self._held.append(words)
             return
         self._chars += len(words)
         out.append(ArgumentsDelta(self.key, words))
@@ -267,12 +267,13 @@ class ItemIn:
             out.append(SealedSeen(self.key, Sealed(self._origin, "encrypted", proof)))
 
     def _rest_of_call(self, item: _Item, out: list[Event]) -> None:
-        told = _arguments(item.input if self.kind == CUSTOM else item.arguments) or self._held
+        told = _arguments(item.input if self.kind == CUSTOM else item.arguments)
+        told = told or "".join(self._held)
         if not self._started:
             self._identify(item)
             call_id, name, namespace = self._call
             self._call = (call_id or text(item.id) or f"call_{self.key}", name, namespace)
-            self._held = ""
+            self._held = []
             self._start_call(out)
         if not self._chars:
             self.argue(told, out)
@@ -286,7 +287,7 @@ class ItemIn:
         self._started = True
         out.append(CallStart(self.key, call_id, name, kind, namespace))  # type: ignore[arg-type]
         if self._held:
-            held, self._held = self._held, ""
+            held, self._held = "".join(self._held), []
             self.argue(held, out)
 
     def _is(self, kind: str) -> bool:
@@ -316,7 +317,8 @@ class ItemIn:
 def logprobs_of(raw: Raw) -> Raw | None:
     """A `logprobs` member that says something."""
     view = memoryview(raw)
-    return raw if len(view) > _EMPTY_ARRAY and view[0] == ord("[") else None
+    told = len(view) > _EMPTY_ARRAY and view[0] == ord("[")
+    return raw if told and is_text(raw) else None
 
 
 def _item(raw: Raw) -> _Item:

@@ -28,6 +28,7 @@ from portico.model.items import (
     ToolCall,
     ToolResult,
 )
+from portico.model.losses import Losses
 from portico.model.parts import Part, Text
 from portico.model.sealed import PREFIX, Sealed, Unseal, native
 
@@ -84,14 +85,22 @@ def tolerant(raw: Raw) -> WireItem | None:
     return WireItem(head.type, id=head.id, status=head.status)
 
 
+def is_own(kind: Raw | None) -> bool:
+    """Whether items of this type, as JSON, are read member by member, and not kept whole."""
+    if kind is None or bytes(kind) in (b"null", b'"message"'):
+        return True
+    return bytes(kind)[1:-1].decode(errors="replace") in _READERS
+
+
 class ItemReader:
     """Reads one `input`. `raw` is the array as it came; `tools` collects what `additional_tools`
     items add, as (path, array). All methods raise `BadRequest` that names the member."""
 
-    __slots__ = ("_elements", "_raw", "tools", "unseal")
+    __slots__ = ("_elements", "_raw", "losses", "tools", "unseal")
 
     def __init__(self, raw: Raw, unseal: Unseal) -> None:
         self.unseal = unseal
+        self.losses: Losses = []
         self.tools: list[tuple[str, Raw]] = []
         self._raw = raw
         self._elements: list[Raw] | None = None
@@ -112,7 +121,7 @@ class ItemReader:
                 if kind is None and item.role is None and item.content is None and item.id:
                     out.append(Reference(item.id))
                 else:
-                    out.append(_message(item, path))
+                    out.append(_message(self, item, path))
                 continue
             reader = _READERS.get(kind)
             if reader is not None:
@@ -133,7 +142,7 @@ class ItemReader:
         return native("responses", "encrypted", value)
 
 
-def _message(item: WireItem, path: str) -> Message:
+def _message(reader: ItemReader, item: WireItem, path: str) -> Message:
     role = item.role
     if role is None:
         raise checks.missing_parameter(f"{path}.role")
@@ -146,7 +155,7 @@ def _message(item: WireItem, path: str) -> Message:
     if type(content) is str:
         parts = (Text(content),)
     else:
-        parts = read_parts(content, f"{path}.content")  # type: ignore[arg-type]
+        parts = read_parts(content, f"{path}.content", reader.losses)  # type: ignore[arg-type]
     status = _STATUS.get(item.status, "completed")
     return Message(role, parts, item.id or "", status, item.phase, item.name)  # type: ignore[arg-type]
 
@@ -179,7 +188,7 @@ def _result(reader: ItemReader, item: WireItem, path: str) -> ToolResult:
     if type(output) is str:
         parts = (Text(output),)
     elif type(output) is list:
-        parts = read_parts(output, f"{path}.output")
+        parts = read_parts(output, f"{path}.output", reader.losses)
     else:
         raise _not_a_string(f"{path}.output", output, "a string or an array")
     kind = item.type

@@ -19,8 +19,10 @@ MIN_OUTPUT_TOKENS = 16
 """Fewer are refused: https://platform.openai.com/docs/api-reference/responses/create, 2026-11-21"""
 
 LONGEST_USER = 64
-"""Characters of `user` and `safety_identifier`; Claude Code's `metadata.user_id` is longer.
+"""Characters of `user`; Claude Code's `metadata.user_id` is longer.
 https://platform.openai.com/docs/api-reference/responses/create, 2026-11-21"""
+LONGEST_IDENTIFIER = 128
+"""Characters of `safety_identifier`: openai-python 3.54, `ResponseCreateParams`, 2026-11-21."""
 
 MOST_BREAKPOINTS = 4
 """https://platform.openai.com/docs/guides/prompt-caching, 2026-11-21"""
@@ -170,8 +172,8 @@ UNKNOWN = Family(
 
 _PARAMETERS: frozenset[Parameter] = frozenset((
     "temperature", "top_p", "logprobs", "parallel_tool_calls", "verbosity", "metadata", "user",
-    "safety_identifier", "prompt_cache_key", "service_tier", "effort", "budget", "summary",
-    "max_output_tokens", "truncation", "max_tool_calls",
+    "safety_identifier", "prompt_cache_key", "service_tier", "cache_extras", "effort", "budget",
+    "summary", "max_output_tokens", "truncation", "max_tool_calls",
 ))  # fmt: skip
 _SAMPLING: frozenset[Parameter] = frozenset(("temperature", "top_p", "logprobs"))
 _REASONING: frozenset[Parameter] = frozenset(("effort", "budget", "summary"))
@@ -188,6 +190,7 @@ _BASE = Capabilities(
     content=_CONTENT,
     results=_CONTENT,
     hosted=HOSTED,
+    phases=True,
     call_id=r"[a-zA-Z0-9_-]{1,64}",
 )
 

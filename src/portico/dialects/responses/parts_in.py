@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 from portico.dialects import checks, media
 from portico.dialects.responses.wire import NULL
 from portico.errors import BadRequest
+from portico.model.losses import Loss, Losses
 from portico.model.parts import (
     Audio,
     CacheMark,
@@ -41,6 +42,13 @@ class WireAudio(Struct, gc=False):
     format: str
 
 
+class WireMark(Struct, gc=False):
+    """`prompt_cache_breakpoint`. How long it is to last (`ttl`) is not read: 30 minutes or 12 hours
+    are no lifetimes that others have."""
+
+    mode: str | None = None
+
+
 class WirePart(Struct, gc=False):
     """Any content part."""
 
@@ -56,7 +64,8 @@ class WirePart(Struct, gc=False):
     input_audio: WireAudio | None = None
     video_url: str | None = None
     annotations: Raw = NULL
-    prompt_cache_breakpoint: Raw = NULL
+    logprobs: Raw = NULL
+    prompt_cache_breakpoint: WireMark | None = None
 
 
 class _Annotation(Struct, gc=False):
@@ -75,18 +84,18 @@ decode_array = msgspec.json.Decoder(list[Raw]).decode
 _decode_annotation = msgspec.json.Decoder(_Annotation).decode
 
 
-def read_parts(parts: list[WirePart], path: str) -> tuple[Part, ...]:
+def read_parts(parts: list[WirePart], path: str, losses: Losses) -> tuple[Part, ...]:
     """Content parts of a message or of a tool's output."""
-    return tuple([_part(part, path, index) for index, part in enumerate(parts)])
+    return tuple([_part(part, path, index, losses) for index, part in enumerate(parts)])
 
 
-def _part(part: WirePart, path: str, index: int) -> Part:
+def _part(part: WirePart, path: str, index: int, losses: Losses) -> Part:
     kind = part.type
     if kind == "input_text" or kind == "output_text" or kind == "text":
         text = part.text
         if text is None:
             raise checks.missing_parameter(f"{path}[{index}].text")
-        cache = _MARK if _given(part.prompt_cache_breakpoint) else None
+        cache = _MARK if part.prompt_cache_breakpoint is not None else None
         return Text(text, _citations(part.annotations), None, cache)
     reader = _PARTS.get(kind)
     where = f"{path}[{index}]"
@@ -94,6 +103,8 @@ def _part(part: WirePart, path: str, index: int) -> Part:
         if not kind:
             raise checks.missing_parameter(f"{where}.type")
         checks.check_choice(f"{where}.type", kind, PARTS)
+    if kind == "input_file" and part.detail not in (None, "auto"):
+        losses.append(Loss(f"{where}.detail", "dropped", "files have no detail elsewhere"))
     return reader(part, where)  # type: ignore[misc]
 
 
@@ -105,7 +116,7 @@ def _refusal(part: WirePart, path: str) -> Refusal:
 
 def _image(part: WirePart, path: str) -> Image:
     checks.check_choice(f"{path}.detail", part.detail, DETAILS)
-    cache = _MARK if _given(part.prompt_cache_breakpoint) else None
+    cache = _MARK if part.prompt_cache_breakpoint is not None else None
     url = part.image_url
     if url is None:
         if not part.file_id:
@@ -119,7 +130,7 @@ def _image(part: WirePart, path: str) -> Image:
 
 
 def _file(part: WirePart, path: str) -> File:
-    cache = _MARK if _given(part.prompt_cache_breakpoint) else None
+    cache = _MARK if part.prompt_cache_breakpoint is not None else None
     filename = part.filename or ""
     if part.file_data is not None:
         where = f"{path}.file_data"

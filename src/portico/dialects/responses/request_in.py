@@ -9,11 +9,12 @@ Sources: OpenAI OpenAPI and openai-python 3.54, `ResponseCreateParams`; Open Res
 import msgspec
 from msgspec import Raw, Struct
 
-from portico.dialects import checks
+from portico.dialects import checks, unread
 from portico.dialects.responses.items_in import (
     ItemReader,
     WireItem,
     decode_item,
+    is_own,
     tolerant,
 )
 from portico.dialects.responses.parts_in import decode_array
@@ -29,15 +30,17 @@ from portico.dialects.responses.wire import NULL, PARAMETERS, Object
 from portico.errors import BadRequest
 from portico.limits import Limits
 from portico.model.items import Item, Message
+from portico.model.losses import Losses
 from portico.model.parts import Text
 from portico.model.request import EFFORTS, GenerateRequest, OutputFormat, ReasoningAsk
 from portico.model.sealed import Unseal
 
 MIN_OUTPUT_TOKENS = 16
 INPUT_CHARACTERS = 10_485_760
-IDENTIFIER_CHARACTERS = 64
-"""`prompt_cache_key` and `safety_identifier`.
-https://www.openresponses.org/reference, `CreateResponseBody`, 2026-11-21"""
+CACHE_KEY_CHARACTERS = 64
+"""https://www.openresponses.org/reference, `CreateResponseBody`, 2026-11-21"""
+IDENTIFIER_CHARACTERS = 128
+"""openai-python 3.54, `ResponseCreateParams.safety_identifier`, 2026-11-21"""
 FORMAT_NAME_CHARACTERS = 64
 TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 SUMMARIES = ("auto", "concise", "detailed")
@@ -112,9 +115,19 @@ class _Body(_Parameters, gc=False):
 
 
 _decode_body = msgspec.json.Decoder(_Body).decode
+_decode_strictly = msgspec.json.Decoder(
+    unread.strict(_Body, top=False, keep=(WireTool, WireChoice, _StreamOptions))
+).decode
 _decode_parameters = msgspec.json.Decoder(_Parameters).decode
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _READ = frozenset(_Body.__struct_fields__)
+_WHOLE: dict[type, unread.Skip] = {
+    WireItem: lambda members: not is_own(members.get("type")),
+    WireTool: lambda members: True,  # their reader looks at them
+    WireChoice: lambda members: True,
+    _StreamOptions: lambda members: True,
+}
+"""What is not walked: items of the provider's side are kept as they are."""
 _KNOWN = PARAMETERS | _READ
 
 
@@ -126,7 +139,7 @@ def read(fields: dict[str, Raw], body: bytes, limits: Limits, unseal: Unseal) ->
     """
     if not fields.keys() <= _KNOWN:
         checks.check_spelling(fields, _KNOWN)
-    asked, items_in = _decode(fields, body, limits)
+    asked, items_in, losses = _decode(fields, body, limits)
     checks.check_model(asked.model)
     _refuse_stored_state(asked)
     _check_ranges(asked)
@@ -134,7 +147,7 @@ def read(fields: dict[str, Raw], body: bytes, limits: Limits, unseal: Unseal) ->
     tools = ToolReader()
     if asked.tools:
         tools.add(asked.tools, fields["tools"])
-    items = _items(items_in, fields, unseal, tools)
+    items = _items(items_in, fields, unseal, tools, losses)
     include = frozenset(asked.include) if asked.include else frozenset()
     logprobs = LOGPROBS in include
     return GenerateRequest(
@@ -167,7 +180,11 @@ def read(fields: dict[str, Raw], body: bytes, limits: Limits, unseal: Unseal) ->
         truncation=asked.truncation,
         store=asked.store,
         include=include,
-        extras={name: raw for name, raw in fields.items() if name not in _READ},
+        extras={
+            **{name: raw for name, raw in fields.items() if name not in _READ},
+            **tools.unknown,
+        },
+        losses=tuple(losses),
     )
 
 
@@ -196,7 +213,7 @@ def _check_ranges(asked: _Parameters) -> None:
     checks.check_range("presence_penalty", asked.presence_penalty, -2, 2)
     checks.check_range("frequency_penalty", asked.frequency_penalty, -2, 2)
     checks.check_range("top_logprobs", asked.top_logprobs, 0, 20)
-    checks.check_length("prompt_cache_key", asked.prompt_cache_key, IDENTIFIER_CHARACTERS)
+    checks.check_length("prompt_cache_key", asked.prompt_cache_key, CACHE_KEY_CHARACTERS)
     checks.check_length("safety_identifier", asked.safety_identifier, IDENTIFIER_CHARACTERS)
     checks.check_choice("truncation", asked.truncation, ("auto", "disabled"))
     checks.check_choice("service_tier", asked.service_tier, TIERS)
@@ -252,7 +269,11 @@ def _format(asked: _Text | None) -> OutputFormat | None:
 
 
 def _items(
-    given: str | list[WireItem] | None, fields: dict[str, Raw], unseal: Unseal, tools: ToolReader
+    given: str | list[WireItem] | None,
+    fields: dict[str, Raw],
+    unseal: Unseal,
+    tools: ToolReader,
+    losses: Losses,
 ) -> tuple[Item, ...]:
     if given is None:
         raise checks.missing_parameter("input")
@@ -261,6 +282,7 @@ def _items(
         return (Message("user", (Text(given),)),)
     reader = ItemReader(fields["input"], unseal)
     items = reader.read(given)
+    losses.extend(reader.losses)
     for path, raw in reader.tools:
         try:
             found = decode_tools(raw)
@@ -277,20 +299,33 @@ def _items(
 
 def _decode(
     fields: dict[str, Raw], body: bytes, limits: Limits
-) -> tuple[_Parameters, str | list[WireItem] | None]:
-    given: str | list[WireItem] | None
+) -> tuple[_Parameters, str | list[WireItem] | None, Losses]:
+    losses: Losses = []
     asked: _Parameters
     try:
-        whole = _decode_body(body)
+        whole = _decode_strictly(body)
         asked, given = whole, whole.input
+    except ValueError:
+        asked, given = _decode_tolerantly(fields, body)
+        walk = unread.Walk(_WHOLE)
+        walk.object(body, _Body, "", top=False)
+        losses = walk.losses
+    if isinstance(given, list):
+        checks.check_items("input", given, limits.json_items, required=True)
+    return asked, given, losses
+
+
+def _decode_tolerantly(
+    fields: dict[str, Raw], body: bytes
+) -> tuple[_Parameters, str | list[WireItem] | None]:
+    try:
+        whole = _decode_body(body)
     except ValueError as error:
         if " - at `$.input[" not in str(error):
             raise _bad_member(error, fields) from None
         given = [_item(index, raw) for index, raw in enumerate(decode_array(fields["input"]))]
-        asked = _decode_again(fields, body)
-    if isinstance(given, list):
-        checks.check_items("input", given, limits.json_items, required=True)
-    return asked, given
+        return _decode_again(fields, body), given
+    return whole, whole.input
 
 
 def _decode_again(fields: dict[str, Raw], body: bytes) -> _Parameters:

@@ -25,7 +25,7 @@ from portico.wire.json import encode
 
 _DEFAULTS = {"temperature": 1, "top_p": 1}
 _SHARED_EXTRAS = ("prompt_cache_retention", "prompt_cache_options")
-"""Members that Chat has too, and the hub has no name for."""
+"""Members that both of OpenAI's dialects have, and the hub has no name for."""
 _MOST_DEPTH = 64
 
 
@@ -50,8 +50,6 @@ def write(request: GenerateRequest, upstream: Upstream, losses: Losses) -> bytes
     _include(request, upstream, body)
     if request.stream:
         body["stream"] = True
-    if request.store and request.dialect != "responses":
-        losses.append(Loss("store", "dropped", "nothing is stored at the provider"))
     return encode(body)
 
 
@@ -198,10 +196,13 @@ def _rest(request: GenerateRequest, body: dict[str, Any], losses: Losses) -> Non
         body["max_output_tokens"] = most
     if request.metadata:
         body["metadata"] = request.metadata
-    for name, value in (("user", request.user), ("safety_identifier", request.safety_identifier)):
+    for name, value, longest in (
+        ("user", request.user, maps.LONGEST_USER),
+        ("safety_identifier", request.safety_identifier, maps.LONGEST_IDENTIFIER),
+    ):
         if value is None:
             continue
-        if len(value) > maps.LONGEST_USER:
+        if len(value) > longest:
             where = path(request.dialect, name)
             losses.append(Loss(where, "adapted", "too long: its SHA-256 was sent"))
             value = hashlib.sha256(value.encode()).hexdigest()  # noqa: PLW2901
@@ -212,7 +213,7 @@ def _rest(request: GenerateRequest, body: dict[str, Any], losses: Losses) -> Non
         "truncation": request.truncation,
     }
     body.update({name: value for name, value in plain.items() if value is not None})
-    if request.dialect == "chat":
+    if request.dialect != "messages":
         extras = request.extras
         body.update({name: extras[name] for name in _SHARED_EXTRAS if name in extras})
 

@@ -12,7 +12,7 @@ How an answer ended (`verdict`): out of tokens and filtered are `incomplete`. A 
 from msgspec import Raw
 
 from portico.dialects.responses.echo import echo
-from portico.dialects.responses.hosted_out import HostedItem
+from portico.dialects.responses.hosted_out import HostedItem, has_form
 from portico.dialects.responses.items_in import OWN_SUMMARY
 from portico.dialects.responses.wire import one_line
 from portico.dialects.translate import Asked
@@ -30,9 +30,13 @@ from portico.model.items import (
 from portico.model.losses import Loss, Losses
 from portico.model.parts import Citation, Part, Refusal, Text
 from portico.model.response import GenerateResponse
-from portico.model.sealed import Sealed
+from portico.model.sealed import PREFIX, Sealed
 from portico.model.usage import Usage
 from portico.wire.json import encode, quote
+
+REASONING_ID = f"rs_{PREFIX}"
+"""Ids of reasoning items begin with it: where such an item comes back without a proof, nothing else
+would say that no provider has it."""
 
 NO_USAGE = Usage()
 _CITED = Loss("output.annotations", "adapted", "what was cited of a document is not told")
@@ -55,7 +59,8 @@ def respond(response: GenerateResponse, asked: Asked) -> bytes:
     if finish.reason == "refusal" and not refused and finish.detail:
         refused = True
         items = (*items, Message("assistant", (Refusal(finish.detail),)))
-    written = [item(one, index, asked) for index, one in enumerate(items)]
+    told = [one for one in items if type(one) is not Hosted or has_form(one, asked.losses)]
+    written = [item(one, index, asked) for index, one in enumerate(told)]
     return Envelope(asked).finished(
         finish,
         refused,
@@ -196,7 +201,7 @@ def item(one: OutputItem, index: int, asked: Asked) -> bytes:
         return call(one, call_id(one.kind, asked.base, index))  # type: ignore[union-attr, arg-type]
     if kind is Reasoning:
         return reasoning(
-            f"rs_{asked.base}{index:04x}",
+            reasoning_id(asked.base, index),
             one.status,  # type: ignore[union-attr]
             [summary_part(quote(text)) for text in one.summary],  # type: ignore[union-attr]
             [thought_part(quote(text)) for text in one.content],  # type: ignore[union-attr]
@@ -264,6 +269,11 @@ def call_with(head: bytes, kind: str, arguments: bytes, status: bytes) -> bytes:
     return b'%b,"%b":%b,"status":"%b"}' % (head, name, arguments, status)
 
 
+def reasoning_id(base: str, index: int) -> str:
+    """The id of a reasoning item, which tells it from a provider's own."""
+    return f"{REASONING_ID}{base}{index:04x}"
+
+
 def reasoning(
     identifier: str,
     status: Status,
@@ -314,12 +324,21 @@ def part(one: Part, losses: Losses) -> bytes:
     return text_part(b'""', [], None)
 
 
+def logprobs_of(raw: Raw) -> bytes:
+    """Token objects. `bytes` is never null here, as it may be in Chat (openai-python 3.54,
+    `ResponseOutputText.Logprob`, 2026-11-21)."""
+    line = one_line(raw)
+    if b"null" in line:
+        return line.replace(b'"bytes":null', b'"bytes":[]').replace(b'"bytes": null', b'"bytes":[]')
+    return line
+
+
 def text_part(text: bytes, annotations: list[bytes], logprobs: Raw | None) -> bytes:
     """`output_text`. `text` is a JSON string, as in the functions below."""
     return b'{"type":"output_text","text":%b,"annotations":[%b],"logprobs":%b}' % (
         text,
         b",".join(annotations),
-        b"[]" if logprobs is None else one_line(logprobs),
+        b"[]" if logprobs is None else logprobs_of(logprobs),
     )
 
 

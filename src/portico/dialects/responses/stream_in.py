@@ -70,13 +70,15 @@ _TEXT_DELTA = "response.output_text.delta"
 class Reader:
     """See `dialects.translate.StreamIn`."""
 
-    __slots__ = ("_called", "_ids", "_items", "_last", "_origin", "_over", "_started")
+    __slots__ = ("_called", "_ids", "_items", "_last", "_origin", "_over", "_started",
+                 "_top")  # fmt: skip
 
     def __init__(self, upstream: Upstream) -> None:
         self._origin = upstream.origin
         self._items: dict[int, ItemIn] = {}
         self._ids: dict[str, int] = {}
         self._last = -1
+        self._top = -1
         self._called = False
         self._started = False
         self._over = False
@@ -122,12 +124,13 @@ class Reader:
         if index is None:
             index = self._ids.get(event.item_id or "", self._last)
             if index < 0 or kind:
-                index = max(self._items, default=-1) + 1
+                index = self._top + 1
         item = self._items.get(index)
         if item is None:
             if not self._started:
                 self._begin(Started(), out)
             item = self._items[index] = ItemIn(len(self._items), kind, self._origin)
+            self._top = max(self._top, index)
         if index != self._last:
             self._last = index
             if event.item_id and event.item_id not in self._ids:

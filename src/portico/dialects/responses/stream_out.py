@@ -20,8 +20,7 @@ from msgspec import Raw
 
 from portico.dialects.openai_error import error_object
 from portico.dialects.responses import response_out as out
-from portico.dialects.responses.hosted_out import HostedItem
-from portico.dialects.responses.wire import one_line
+from portico.dialects.responses.hosted_out import HostedItem, has_form
 from portico.dialects.translate import Asked
 from portico.errors import (
     PorticoError,
@@ -245,7 +244,7 @@ class ResponsesStream:
             head = out.call_head(_as_call(event, "", "completed"), self._id)
             shell = out.call_with(head, event.kind, b'""', b"in_progress")
         else:
-            self._id = f"rs_{self._base}{index:04x}"
+            self._id = out.reasoning_id(self._base, index)
             shell = out.reasoning(self._id, "completed", [], [], None)
         self._place = b'"item_id":"%b","output_index":%d' % (self._id.encode(), index)
         self._emit(b"response.output_item.added", b'"output_index":%d,"item":%b' % (index, shell))
@@ -305,6 +304,8 @@ class ResponsesStream:
         return out.call_with(head, event.kind, text, out.status_of(status))
 
     def _hosted(self, event: HostedDone) -> None:
+        if not has_form(event.item, self._asked.losses):
+            return
         self._begin()
         self._close("incomplete")
         index = len(self._items)
@@ -357,7 +358,7 @@ class ResponsesStream:
         members = b'%b,"delta":%b,"logprobs":%b' % (
             part.place,
             quote(event.text),
-            one_line(event.logprobs),
+            out.logprobs_of(event.logprobs),
         )
         self._emit(b"response.output_text.delta", members)
 
@@ -394,7 +395,7 @@ class ResponsesStream:
         if kind == _TEXT:
             logprobs = join_arrays(part.logprobs)
             written = out.text_part(text, part.annotations, logprobs)
-            told = b"[]" if logprobs is None else one_line(logprobs)
+            told = b"[]" if logprobs is None else out.logprobs_of(logprobs)
             members = b'%b,"text":%b,"logprobs":%b' % (part.place, text, told)
         else:
             written = _PARTS[kind](text)

@@ -80,14 +80,20 @@ class WireChoice(Struct, gc=False):
 
 decode_tools = msgspec.json.Decoder(list[WireTool]).decode
 _decode_array = msgspec.json.Decoder(list[Raw]).decode
+_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_MEMBERS = frozenset(("type", "name", "description", "parameters", "strict", "format"))
+_SAYS_NOTHING = (b"null", b"false", b"[]", b"{}")
+_OWN = frozenset(("function", "custom", "namespace"))
 
 
 class ToolReader:
     """Collects the tools of one request. Raises `BadRequest` that names the member."""
 
-    __slots__ = ("namespaces", "tools")
+    __slots__ = ("namespaces", "tools", "unknown")
 
     def __init__(self) -> None:
+        self.unknown: dict[str, Raw] = {}
+        """Path -> value of what own tools are told that the hub has no name for."""
         self.tools: list[Tool] = []
         self.namespaces: dict[str, str] = {}
 
@@ -97,6 +103,10 @@ class ToolReader:
         for index, tool in enumerate(tools):
             where = f"{path}[{index}]"
             kind = tool.type
+            if kind in _OWN:
+                if elements is None:
+                    elements = _decode_array(raw)
+                self._note_unknown(elements[index], where)
             if kind == "function":
                 self.tools.append(_function(tool, where, None))
             elif kind == "custom":
@@ -109,6 +119,16 @@ class ToolReader:
                 if elements is None:
                     elements = _decode_array(raw)
                 self.tools.append(_hosted(tool, Raw(bytes(elements[index])), where))
+
+    def _note_unknown(self, raw: Raw, where: str) -> None:
+        for name, value in _decode_members(raw).items():
+            if name == "tools":
+                if bytes(value) == b"null":
+                    continue
+                for index, inner in enumerate(_decode_array(value)):
+                    self._note_unknown(inner, f"{where}.tools[{index}]")
+            elif name not in _MEMBERS and bytes(value) not in _SAYS_NOTHING:
+                self.unknown[f"{where}.{name[:64]}"] = Raw(bytes(value))
 
     def _namespace(self, tool: WireTool, path: str) -> None:
         name = _name(tool, path)
@@ -197,10 +217,13 @@ def choice(
     tools: list[Tool],
 ) -> ToolChoice:
     """`tool_choice`, narrowed by the top-level `allowed_tools`. Raises `BadRequest`."""
-    made = _choice(wanted, tools)
+    if allowed is None and wanted in (None, "auto"):
+        return AUTO
+    offered = _Offered(tools)
+    made = _choice(wanted, offered)
     if allowed is None:
         return made
-    refs = _allowed(allowed, tools)
+    refs = _allowed(allowed, offered)
     if made.mode == "none":
         return made
     if made.allowed is not None:
@@ -221,12 +244,12 @@ def choice(
     return ToolChoice(made.mode, None, refs)
 
 
-def _choice(wanted: str | WireChoice | None, tools: list[Tool]) -> ToolChoice:
+def _choice(wanted: str | WireChoice | None, offered: _Offered) -> ToolChoice:
     if wanted is None:
         return AUTO
     if isinstance(wanted, str):
         checks.check_choice("tool_choice", wanted, MODES)
-        if wanted == "required" and not tools:
+        if wanted == "required" and not offered:
             raise _not_found(wanted, "tools")
         return AUTO if wanted == "auto" else ToolChoice(wanted)  # type: ignore[arg-type]
     if wanted.type == "allowed_tools":
@@ -236,11 +259,11 @@ def _choice(wanted: str | WireChoice | None, tools: list[Tool]) -> ToolChoice:
             raise checks.missing_parameter("tool_choice.tools")
         checks.check_items("tool_choice.tools", wanted.tools, len(wanted.tools), required=True)
         refs = [
-            _ref(ref.type, _label(ref), ref.namespace, tools, f"tool_choice.tools[{index}]")
+            offered.one(ref.type, _label(ref), ref.namespace, f"tool_choice.tools[{index}]")
             for index, ref in enumerate(wanted.tools)
         ]
         return ToolChoice(mode, None, None if mode == "none" else tuple(refs))
-    ref = _ref(wanted.type, _label(wanted), wanted.namespace, tools, "tool_choice")
+    ref = offered.one(wanted.type, _label(wanted), wanted.namespace, "tool_choice")
     return ToolChoice("tool", ref)
 
 
@@ -248,27 +271,49 @@ def _label(ref: WireRef | WireChoice) -> str | None:
     return ref.server_label if ref.type == "mcp" else ref.name
 
 
-def _ref(
-    kind: str, name: str | None, namespace: str | None, tools: list[Tool], path: str
-) -> ToolRef:
-    """One tool, which has to be among `tools`. Hosted tools go by their kind, and MCP servers by
-    their label besides."""
-    if not kind:
-        raise checks.missing_parameter(f"{path}.type")
-    if kind not in ("function", "custom"):
-        hosted = _KINDS.get(kind, kind)
+class _Offered:
+    """The tools of a request by what a choice may call them: it may name many among many."""
+
+    __slots__ = ("_hosted", "_kinds", "_names", "_own")
+
+    def __init__(self, tools: list[Tool]) -> None:
+        self._own: dict[tuple[str, str, str | None], ToolRef] = {}
+        self._names: dict[str, list[ToolRef]] = {}
+        self._hosted: dict[tuple[str, str], ToolRef] = {}
+        self._kinds: dict[str, list[ToolRef]] = {}
         for tool in tools:
-            same = type(tool) is HostedTool and tool.kind == hosted
-            if same and tool.name == (name or tool.name):
-                return ToolRef(hosted, tool.name)
-        raise _not_found(name or kind, "tools", path)
-    if not name:
-        raise checks.missing_parameter(f"{path}.name")
-    for tool in tools:
-        ref = reference(tool)
-        if ref.kind == kind and ref.name == name and namespace in (None, ref.namespace):
-            return ref
-    raise _not_found(name, "tools", path)
+            ref = reference(tool)
+            if isinstance(tool, HostedTool):
+                self._hosted.setdefault((ref.kind, ref.name), ref)
+                self._hosted.setdefault((ref.kind, ""), ref)
+                self._kinds.setdefault(ref.kind, []).append(ref)
+                continue
+            self._own.setdefault((ref.kind, ref.name, ref.namespace), ref)
+            self._own.setdefault((ref.kind, ref.name, None), ref)
+            for name in {ref.name, ref.namespace or ref.name}:
+                self._names.setdefault(name, []).append(ref)
+
+    def one(self, kind: str, name: str | None, namespace: str | None, path: str) -> ToolRef:
+        """One tool, which has to be among them. Hosted tools go by their kind, and MCP servers by
+        their label besides."""
+        if not kind:
+            raise checks.missing_parameter(f"{path}.type")
+        if kind not in ("function", "custom"):
+            found = self._hosted.get((_KINDS.get(kind, kind), name or ""))
+        elif not name:
+            raise checks.missing_parameter(f"{path}.name")
+        else:
+            found = self._own.get((kind, name, namespace))
+        if found is None:
+            raise _not_found(name or kind, "tools", path)
+        return found
+
+    def __bool__(self) -> bool:
+        return bool(self._own or self._hosted)
+
+    def all(self, name: str) -> list[ToolRef]:
+        """All that go by that name: tools, those of a namespace, those of a hosted kind."""
+        return self._names.get(name, []) + self._kinds.get(_KINDS.get(name, name), [])
 
 
 def reference(tool: Tool) -> ToolRef:
@@ -279,28 +324,26 @@ def reference(tool: Tool) -> ToolRef:
     return ToolRef(kind, tool.name, tool.namespace)
 
 
-def _allowed(allowed: list[str | WireRef], tools: list[Tool]) -> tuple[ToolRef, ...]:
+def _allowed(allowed: list[str | WireRef], offered: _Offered) -> tuple[ToolRef, ...]:
     """Tools by name. The name of a namespace, a hosted kind or an MCP server means all of it."""
-    refs: list[ToolRef] = []
+    refs: dict[ToolRef, None] = {}
+    known: set[str] = set()
     for index, wanted in enumerate(allowed):
         path = f"allowed_tools[{index}]"
         if not isinstance(wanted, str) and wanted.type:
-            refs.append(_ref(wanted.type, wanted.name, wanted.namespace, tools, path))
+            refs[offered.one(wanted.type, wanted.name, wanted.namespace, path)] = None
             continue
         name = wanted if isinstance(wanted, str) else wanted.name
         if not name:
             raise checks.missing_parameter(f"{path}.name")
-        found = [reference(tool) for tool in tools if _named(tool, name)]
+        if name in known:
+            continue
+        known.add(name)
+        found = offered.all(name)
         if not found:
             raise _not_found(name, "tools", path)
-        refs.extend(found)
-    return tuple(dict.fromkeys(refs))
-
-
-def _named(tool: Tool, name: str) -> bool:
-    if isinstance(tool, HostedTool):
-        return tool.kind == _KINDS.get(name, name)
-    return name in (tool.name, tool.namespace)
+        refs.update(dict.fromkeys(found))
+    return tuple(refs)
 
 
 def _not_found(name: str, where: str, param: str = "tool_choice") -> BadRequest:

@@ -5,8 +5,10 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from portico.dialects.hosted_tools import declare_rest
 from portico.dialects.responses import maps
 from portico.model.losses import Loss, Losses
+from portico.model.passes.paths import tool_at
 from portico.model.request import GenerateRequest
 from portico.model.tools import CustomTool, FunctionTool, HostedTool, ToolChoice, ToolRef
 
@@ -56,6 +58,10 @@ class _McpServer(Struct):
     toolset: _McpToolset | None = None
 
 
+_SEARCH = frozenset((
+    "allowed_domains", "blocked_domains", "user_location", "search_context_size", "max_uses",
+))  # fmt: skip
+"""Settings of searching that have a place here, or are declared one by one."""
 _decode_search = msgspec.json.Decoder(_Search).decode
 _decode_place = msgspec.json.Decoder(_Place).decode
 _decode_server = msgspec.json.Decoder(_McpServer).decode
@@ -69,7 +75,7 @@ def tools_of(request: GenerateRequest, losses: Losses) -> list[Wire]:
     default_strict = None if request.dialect == "responses" else False
     for index, tool in enumerate(request.tools):
         if isinstance(tool, HostedTool):
-            hosted = _hosted(tool, index, losses)
+            hosted = _hosted(tool, index, request.dialect, losses)
             if hosted is not None:
                 out.append(hosted)
             continue
@@ -109,28 +115,32 @@ def _custom(tool: CustomTool) -> dict[str, Any]:
 # Hosted tools
 
 
-def _hosted(tool: HostedTool, index: int, losses: Losses) -> Wire | None:
+def _hosted(tool: HostedTool, index: int, dialect: str, losses: Losses) -> Wire | None:
     if maps.is_native(tool):
         return tool.native[1]
+    where = tool_at(dialect, tool, index)
     if tool.kind == "web_search":
-        return _web_search(tool, index, losses)
+        return _web_search(tool, where, losses)
     if tool.kind == "code_interpreter":
+        declare_rest(tool, where, (), losses)
         return {"type": "code_interpreter", "container": {"type": "auto"}}
     if tool.kind == "image_generation":
+        declare_rest(tool, where, (), losses)
         return {"type": "image_generation"}
     if tool.kind == "mcp":
-        return _mcp(tool, index, losses)
-    losses.append(Loss(f"tools[{index}]", "dropped", f"{tool.kind[:40]} works in another way here"))
+        return _mcp(tool, where, losses)
+    losses.append(Loss(where, "dropped", f"{tool.kind[:40]} works in another way here"))
     return None
 
 
-def _web_search(tool: HostedTool, index: int, losses: Losses) -> dict[str, Any]:
+def _web_search(tool: HostedTool, where: str, losses: Losses) -> dict[str, Any]:
     wire: dict[str, Any] = {"type": "web_search"}
+    declare_rest(tool, where, _SEARCH, losses)
     if tool.allowed_domains:
         wire["filters"] = {"allowed_domains": tool.allowed_domains}
     if tool.blocked_domains:
         losses.append(
-            Loss(f"tools[{index}].blocked_domains", "dropped", "only allowed domains can be named")
+            Loss(f"{where}.blocked_domains", "dropped", "only allowed domains can be named")
         )
     if tool.user_location is not None:
         wire["user_location"] = _place(tool.user_location)
@@ -151,17 +161,17 @@ def _place(raw: Raw) -> Raw | dict[str, Any]:
     return raw if nested is None else {"type": "approximate", **nested}
 
 
-def _mcp(tool: HostedTool, index: int, losses: Losses) -> dict[str, Any] | None:
+def _mcp(tool: HostedTool, where: str, losses: Losses) -> dict[str, Any] | None:
     """Anthropic runs the tools of a server without asking, so nothing is to be approved here."""
     try:
         server = _decode_server(tool.native[1])
     except (ValueError, RecursionError):
-        losses.append(Loss(f"tools[{index}]", "dropped", "the server has no address of its own"))
+        losses.append(Loss(where, "dropped", "the server has no address of its own"))
         return None
     configuration = server.tool_configuration or _McpTools()
     allowed = configuration.allowed_tools
     if server.toolset is not None:
-        allowed = _allowed(server.toolset, index, losses)
+        allowed = _allowed(server.toolset, losses)
     if configuration.enabled is False or allowed == []:
         return None
     wire: dict[str, Any] = {
@@ -177,15 +187,13 @@ def _mcp(tool: HostedTool, index: int, losses: Losses) -> dict[str, Any] | None:
     return wire
 
 
-def _allowed(toolset: _McpToolset, index: int, losses: Losses) -> list[str] | None:
+def _allowed(toolset: _McpToolset, losses: Losses) -> list[str] | None:
     """The tools that are turned on, None for all. Turning single ones off cannot be said here."""
     configs = toolset.configs or {}
     if toolset.default_config is not None and toolset.default_config.enabled is False:
         return [name for name, config in configs.items() if config.enabled]
     if any(config.enabled is False for config in configs.values()):
-        losses.append(
-            Loss(f"tools[{index}].configs", "dropped", "no tool of a server can be turned off")
-        )
+        losses.append(Loss("tools.configs", "dropped", "no tool of a server can be turned off"))
     return None
 
 

@@ -1,6 +1,7 @@
 """Content the target takes. What changes the meaning when left out is refused, not dropped."""
 
 from base64 import b64decode
+from operator import is_
 
 import msgspec
 from msgspec import structs
@@ -38,7 +39,7 @@ class Context(msgspec.Struct):
 
 def needs(part: Part) -> Content | None:
     """What a target has to take for this part; None for text."""
-    if isinstance(part, Text | Refusal):
+    if isinstance(part, (Text, Refusal)):
         return None
     if isinstance(part, Audio):
         return "audio"
@@ -72,7 +73,10 @@ def remote(items: tuple[Item, ...], can: Capabilities) -> list[str]:
 
 
 def items(given: tuple[Item, ...], context: Context) -> tuple[Item, ...]:
-    """The history as the target takes it. Raises `BadRequest` for content it cannot be given."""
+    """The history as the target takes it, `given` itself if it is just that.
+
+    Raises `BadRequest` for content it cannot be given.
+    """
     out: list[Item] = []
     moved: list[Part] = []
     for index, item in enumerate(given):
@@ -98,11 +102,16 @@ def items(given: tuple[Item, ...], context: Context) -> tuple[Item, ...]:
             out.append(item)
     if moved:
         out.append(Message("user", tuple(moved)))
+    if len(out) == len(given) and all(map(is_, out, given)):
+        return given
     return tuple(out)
 
 
 def _message(item: Message, index: int, context: Context, out: list[Item]) -> None:
     parts = item.parts
+    if item.phase is not None and not context.can.phases:
+        where = f"{at(context.dialect, index)}.phase"
+        context.losses.append(Loss(where, "dropped", "this provider knows no phases of answers"))
     if len(parts) == 1 and type(parts[0]) is Text:
         if parts[0].text:
             out.append(item)
@@ -114,7 +123,11 @@ def _message(item: Message, index: int, context: Context, out: list[Item]) -> No
                 fitted.append(part)
             continue
         fitted.append(_part(part, f"{at(context.dialect, index)}.content[{position}]", context))
-    if fitted:
+    if not fitted:
+        return
+    if len(fitted) == len(parts) and all(map(is_, fitted, parts)):
+        out.append(item)
+    else:
         out.append(structs.replace(item, parts=tuple(fitted)))
 
 
@@ -134,7 +147,12 @@ def _part(part: Part, where: str, context: Context) -> Part:
         if text is not None:
             context.losses.append(Loss(where, "adapted", "the text file was sent as text"))
             title = f"{part.filename}:\n" if part.filename else ""
-            return Text(f"{title}{text}", cache=part.cache)
+            if part.citations:
+                context.losses.append(
+                    Loss(f"{where}.citations", "dropped", "this provider does not cite from files")
+                )
+            context_given = f"{part.context}\n\n" if part.context else ""
+            return Text(f"{context_given}{title}{text}", cache=part.cache)
     hint = ""
     if source is not None and source.kind == "url":
         hint = " Send the data itself, or have the operator turn on fetchRemoteContent."
@@ -202,8 +220,9 @@ def _result(item: ToolResult, index: int, context: Context, moved: list[Part]) -
 def _outputs(item: ToolResult, index: int, context: Context, moved: list[Part]) -> tuple[Part, ...]:
     kept: list[Part] = []
     away: list[Part] = []
+    member = "output" if context.dialect == "responses" else "content"
     for position, part in enumerate(item.output):
-        where = f"{at(context.dialect, index)}.output[{position}]"
+        where = f"{at(context.dialect, index)}.{member}[{position}]"
         fitted = _part(part, where, context)
         need = needs(fitted)
         if need is None or need in context.can.results:

@@ -13,8 +13,8 @@ from portico.model.passes.params import parameters
 from portico.model.passes.paths import path
 from portico.model.passes.restore import Emulation, Restore
 from portico.model.passes.tools import tools
-from portico.model.request import GenerateRequest
-from portico.model.tools import FunctionTool, HostedTool, ToolChoice, ToolRef
+from portico.model.request import GenerateRequest, OutputFormat
+from portico.model.tools import AUTO, CustomTool, FunctionTool, HostedTool, ToolChoice, ToolRef
 
 _ANY_OBJECT = Raw(b'{"type":"object","properties":{},"additionalProperties":true}')
 ANSWER_TOOL = "answer_as_json"
@@ -49,40 +49,54 @@ def fit(
         allowed = fitted.allowed
         changes["tools"] = fitted.tools
         changes["tool_choice"] = fitted.choice
-    elif request.tool_choice.mode != "none":
-        changes["tool_choice"] = ToolChoice()
-    emulation = _structured(request, can, names, changes, losses)
+    elif request.tool_choice.mode != "none" and request.tool_choice != AUTO:
+        changes["tool_choice"] = AUTO
+    emulation = None
+    if request.format is not None:
+        emulation = _structured(request, request.format, can, names, changes, losses)
     context = content.Context(
         request.dialect, can, names, fetched if fetched is not None else {}, origins, losses
     )
-    changes["items"] = content.items(request.items, context)
-    if request.instructions:
-        changes["instructions"] = tuple([part for part in request.instructions if part.text])
-    _hosted_calls(request, can, changes, losses)
+    items = content.items(request.items, context)
+    if items is not request.items:
+        changes["items"] = items
+    instructions = [part for part in request.instructions if part.text]
+    if len(instructions) < len(request.instructions):
+        changes["instructions"] = tuple(instructions)
+    if request.max_tool_calls is not None:
+        _hosted_calls(request, can, changes, losses)
     restore = None
-    if emulation is not None or allowed is not None or names.changed() or _wraps(request, can):
-        restore = Restore(names, can.custom_tools, allowed, emulation, losses)
-    return Fitted(structs.replace(request, **changes), restore)
+    stops = request.stop[len(changes["stop"]) :] if "stop" in changes else ()
+    if (
+        stops
+        or emulation is not None
+        or allowed is not None
+        or names.changed()
+        or _wraps(request, can)
+    ):
+        restore = Restore(names, can.custom_tools, allowed, emulation, losses, stops)
+    return Fitted(structs.replace(request, **changes) if changes else request, restore)
 
 
 def _wraps(request: GenerateRequest, can: Capabilities) -> bool:
     if can.custom_tools:
         return False
-    return any(not isinstance(tool, FunctionTool | HostedTool) for tool in request.tools) or any(
-        type(item) is ToolCall and item.kind == "custom" for item in request.items
-    )
+    for tool in request.tools:
+        if type(tool) is CustomTool:
+            return True
+    return any(type(item) is ToolCall and item.kind == "custom" for item in request.items)
 
 
 def _structured(
     request: GenerateRequest,
+    wanted: OutputFormat,
     can: Capabilities,
     names: ToolNames,
     changes: dict[str, Any],
     losses: Losses,
 ) -> Emulation | None:
     """Structured output through a tool the model has to call, where there is no native way."""
-    wanted = request.format
-    if wanted is None or (can.json_schema if wanted.kind == "json_schema" else can.json_object):
+    if can.json_schema if wanted.kind == "json_schema" else can.json_object:
         return None
     offered = changes.get("tools", request.tools)
     name = names.wire("function", ANSWER_TOOL, None)
@@ -112,9 +126,6 @@ def _hosted_calls(
     request: GenerateRequest, can: Capabilities, changes: dict[str, Any], losses: Losses
 ) -> None:
     """The budget of hosted calls has nobody to keep it."""
-    limit = request.max_tool_calls
-    if limit is None:
-        return
     offered = changes.get("tools", request.tools)
     if "max_tool_calls" in can.parameters or not any(
         isinstance(tool, HostedTool) for tool in offered

@@ -52,9 +52,10 @@ class ToolNames:
 
     def changed(self) -> bool:
         """Whether any name is not what the client wrote."""
-        return any(
-            wire != ref.name or ref.namespace is not None for wire, ref in self._back.items()
-        )
+        for wire, ref in self._back.items():
+            if wire != ref.name or ref.namespace is not None:
+                return True
+        return False
 
     def _legal(self, whole: str, identity: str) -> str:
         clean = _FOREIGN[self._naming]("_", whole)

@@ -1,5 +1,6 @@
 """Parameters the target lacks, or has in another range."""
 
+from functools import lru_cache
 from typing import Any
 
 from portico.errors import BadRequest
@@ -14,7 +15,6 @@ _PLAIN: tuple[tuple[Parameter, Any], ...] = (
     ("top_k", None),
     ("presence_penalty", None),
     ("frequency_penalty", None),
-    ("stop", ()),
     ("seed", None),
     ("logit_bias", None),
     ("parallel_tool_calls", None),
@@ -45,10 +45,12 @@ _HINTS = frozenset(("prompt_cache_key", "user", "safety_identifier", "metadata")
 
 _TOLERATED = frozenset((
     "client_metadata",  # Codex CLI sends it to every server
-    "prompt_cache_retention", "prompt_cache_options", "stream_options", "anthropic_version",
-    "betas",
+    "stream_options", "anthropic_version", "betas",
 ))  # fmt: skip
 """Extras that carry no meaning for another provider."""
+
+_CACHE_EXTRAS = frozenset(("prompt_cache_retention", "prompt_cache_options"))
+"""OpenAI's settings of its prompt cache, in both of its dialects."""
 
 
 def parameters(request: GenerateRequest, can: Capabilities, losses: Losses) -> dict[str, Any]:
@@ -56,9 +58,9 @@ def parameters(request: GenerateRequest, can: Capabilities, losses: Losses) -> d
     has = can.parameters
     who = request.dialect
     changes: dict[str, Any] = {}
-    for name, nothing in _PLAIN:
+    for name, nothing in _lacking(has):
         value = getattr(request, name)
-        if value == nothing or name in has:
+        if value == nothing:
             continue
         changes[name] = nothing
         if value not in _DEFAULTS.get(name, ()):
@@ -78,11 +80,22 @@ def parameters(request: GenerateRequest, can: Capabilities, losses: Losses) -> d
     if request.reasoning is not None:
         changes["reasoning"] = _reasoning(request.reasoning, who, can, losses)
     for extra in request.extras:
-        if extra not in _TOLERATED:
+        if extra in _CACHE_EXTRAS:
+            if "cache_extras" not in has:
+                losses.append(Loss(extra, "dropped", "has no effect on the answer and is not known"
+                                   " to this provider"))  # fmt: skip
+        elif extra not in _TOLERATED:
             losses.append(Loss(extra, "dropped", "not a parameter that other providers know"))
+    if request.store and who == "chat" and "store" not in has:
+        losses.append(Loss("store", "dropped", "nothing is stored at the provider"))
     if request.truncation == "auto" and "truncation" not in has:
         losses.append(Loss("truncation", "dropped", "this provider does not truncate by itself"))
     return changes
+
+
+@lru_cache(maxsize=64)
+def _lacking(has: frozenset[Parameter]) -> tuple[tuple[Parameter, Any], ...]:
+    return tuple([row for row in _PLAIN if row[0] not in has])
 
 
 def _ranges(
@@ -94,11 +107,11 @@ def _ranges(
         losses.append(
             Loss("temperature", "adapted", f"this provider's maximum is {can.temperature_max}")
         )
-    stop = changes.get("stop", request.stop)
-    if can.stop_most is not None and len(stop) > can.stop_most:
-        changes["stop"] = stop[: can.stop_most]
+    most = can.stop_most if "stop" in can.parameters else 0
+    if most is not None and len(request.stop) > most:
+        changes["stop"] = request.stop[:most]
         losses.append(
-            Loss(path(request.dialect, "stop"), "adapted", f"only the first {can.stop_most} fit")
+            Loss(path(request.dialect, "stop"), "adapted", "the answer is cut by the gateway")
         )
 
 

@@ -1,10 +1,13 @@
 """What the client calls the things that passes speak about."""
 
+from portico.model.tools import HostedTool, Tool
+
 _NAMES: dict[str, dict[str, str]] = {
     "responses": {
         "effort": "reasoning.effort",
         "summary": "reasoning.summary",
         "format": "text.format",
+        "format.description": "text.format.description",
         "verbosity": "text.verbosity",
         "items": "input",
         "logprobs": "include",
@@ -12,6 +15,7 @@ _NAMES: dict[str, dict[str, str]] = {
     "chat": {
         "effort": "reasoning_effort",
         "format": "response_format",
+        "format.description": "response_format.json_schema.description",
         "items": "messages",
         "choices": "n",
         "max_output_tokens": "max_completion_tokens",
@@ -27,6 +31,7 @@ _NAMES: dict[str, dict[str, str]] = {
         "user": "metadata.user_id",
         "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
         "caching": "cache_control",
+        "filename": "title",
     },
 }
 
@@ -34,6 +39,16 @@ _NAMES: dict[str, dict[str, str]] = {
 def path(dialect: str, what: str) -> str:
     """The client's name of a hub field."""
     return _NAMES.get(dialect, {}).get(what, what)
+
+
+def tool_at(dialect: str, tool: Tool, index: int) -> str:
+    """Where tool `index` is. Hosted ones have places of their own in two dialects."""
+    if isinstance(tool, HostedTool):
+        if dialect == "chat":
+            return "web_search_options"
+        if dialect == "messages" and tool.kind == "mcp":
+            return "mcp_servers"
+    return f"tools[{index}]"
 
 
 def at(dialect: str, index: int) -> str:

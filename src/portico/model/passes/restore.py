@@ -1,7 +1,8 @@
 """The way back: an answer in the target's terms becomes one in the terms the client asked in.
 
 Names get their original spelling and namespace, wrapped free-form tools become free-form again, the
-tool that stood for structured output becomes text, and calls the client did not allow are left out.
+tool that stood for structured output becomes text, calls the client did not allow are left out, and
+text ends at a stop sequence that the target does not know.
 """
 
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from portico.model.events import (
 from portico.model.losses import Loss, Losses
 from portico.model.passes.names import ToolNames
 from portico.model.passes.schema import mismatch
+from portico.model.passes.stops import Stops
 from portico.model.passes.unwrap import InputText
 
 
@@ -36,7 +38,7 @@ class Restore:
 
     __slots__ = (
         "_allowed", "_answer", "_calls", "_custom", "_emulated", "_emulation", "_held", "_hidden",
-        "_losses", "_messages", "_names", "_unwrap",
+        "_losses", "_messages", "_names", "_stops", "_unwrap",
     )  # fmt: skip
 
     def __init__(
@@ -46,8 +48,10 @@ class Restore:
         allowed: frozenset[str] | None,
         emulation: Emulation | None,
         losses: Losses,
+        stops: tuple[str, ...] = (),
     ) -> None:
         self._names = names
+        self._stops = Stops(stops) if stops else None
         self._custom = custom
         self._allowed = allowed
         self._emulation = emulation
@@ -62,6 +66,10 @@ class Restore:
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
         """The events as the client is to have them."""
+        out = self._undone(events)
+        return self._stops.feed(out) if self._stops is not None else out
+
+    def _undone(self, events: Iterable[Event]) -> list[Event]:
         out: list[Event] = []
         for event in events:
             kind = type(event)

@@ -6,7 +6,7 @@ from portico.errors import BadRequest
 from portico.model.capabilities import Capabilities
 from portico.model.losses import Loss, Losses
 from portico.model.passes.names import ToolNames
-from portico.model.passes.paths import path
+from portico.model.passes.paths import path, tool_at
 from portico.model.request import GenerateRequest
 from portico.model.tools import (
     AUTO,
@@ -42,15 +42,26 @@ def tools(
     out: list[Tool] = []
     refs: list[ToolRef] = []
     for index, tool in enumerate(request.tools):
-        fitted = _one(tool, index, can, names, losses)
+        fitted = _one(tool, tool_at(request.dialect, tool, index), can, names, losses)
         if fitted is not None:
+            ref = _ref(tool)
+            if ref in refs and not isinstance(tool, HostedTool):
+                raise BadRequest(
+                    f"Invalid 'tools[{index}]': another tool has the name '{ref.name[:64]}' too.",
+                    code="invalid_value",
+                    param=f"tools[{index}]",
+                )
             out.append(fitted)
-            refs.append(_ref(tool))
+            refs.append(ref)
+    if not can.namespaces and any(request.namespaces.values()):
+        reason = "namespaces became prefixes of names; what describes them was left out"
+        losses.append(Loss("tools", "adapted", reason))
     choice = _choice(request, can, names, refs, losses)
     allowed: frozenset[str] | None = None
     if choice.allowed is not None:
         wanted = choice.allowed
-        kept = [tool for tool, ref in zip(out, refs, strict=True) if _within(ref, wanted)]
+        among = frozenset(wanted)
+        kept = [tool for tool, ref in zip(out, refs, strict=True) if _within(ref, among)]
         allowed = frozenset(tool.name for tool in kept if not isinstance(tool, HostedTool))
         if not can.allowed_tools:
             if len(kept) < len(out):
@@ -68,14 +79,12 @@ def tools(
 
 
 def _one(
-    tool: Tool, index: int, can: Capabilities, names: ToolNames, losses: Losses
+    tool: Tool, where: str, can: Capabilities, names: ToolNames, losses: Losses
 ) -> Tool | None:
     if isinstance(tool, HostedTool):
         if tool.kind in can.hosted:
             return tool
-        losses.append(
-            Loss(f"tools[{index}]", "dropped", f"this provider has no {tool.kind[:40]} of its own")
-        )
+        losses.append(Loss(where, "dropped", f"this provider has no {tool.kind[:40]} of its own"))
         return None
     kind = "function" if isinstance(tool, FunctionTool) else "custom"
     wire = _wire_name(kind, tool.name, tool.namespace, can, names)
@@ -84,9 +93,7 @@ def _one(
         if can.custom_tools:
             return structs.replace(tool, name=wire, namespace=namespace)
         if tool.format is not None and b'"grammar"' in bytes(tool.format):
-            losses.append(
-                Loss(f"tools[{index}].format", "adapted", "the grammar is advice, not enforced")
-            )
+            losses.append(Loss(f"{where}.format", "adapted", "the grammar is advice, not enforced"))
         return FunctionTool(
             name=wire, description=_described(tool), parameters=WRAPPED, namespace=namespace,
             cache=tool.cache,
@@ -119,7 +126,7 @@ def _ref(tool: Tool) -> ToolRef:
     return ToolRef(kind, tool.name, tool.namespace)
 
 
-def _within(ref: ToolRef, wanted: tuple[ToolRef, ...]) -> bool:
+def _within(ref: ToolRef, wanted: frozenset[ToolRef]) -> bool:
     """Whether a tool is one of those meant. A choice may leave the namespace out."""
     return ref in wanted or ToolRef(ref.kind, ref.name) in wanted or ToolRef(ref.kind) in wanted
 
@@ -133,7 +140,8 @@ def _choice(
 ) -> ToolChoice:
     choice = request.tool_choice
     if choice.mode == "tool" and choice.tool is not None:
-        found = next((ref for ref in refs if _within(ref, (choice.tool,))), None)
+        only = frozenset((choice.tool,))
+        found = next((ref for ref in refs if _within(ref, only)), None)
         if found is None:
             forced = (choice.tool.name or choice.tool.kind)[:64]
             raise BadRequest(

@@ -7,6 +7,7 @@ import msgspec
 _HEAD = re.compile(r'\s*\{\s*"input"\s*:\s*"')
 _PLAIN = re.compile(r'[^"\\]+')
 _SHORT = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_LOW = ("dc", "dd", "de", "df")
 _LONGEST_HEAD = 64
 
 
@@ -17,49 +18,53 @@ class InputText:
     `input` if there is one, else the arguments as they are.
     """
 
-    __slots__ = ("_at", "_given", "_inside", "_lost", "_text")
+    __slots__ = ("_given", "_inside", "_pieces", "_read_all", "_unread")
 
     def __init__(self) -> None:
-        self._text = ""
-        self._at = 0
-        self._inside = False
-        self._lost = False
+        self._pieces: list[str] = []
         self._given: list[str] = []
+        self._unread = ""  # never long: the head, or an escape that is not whole
+        self._inside = False
+        self._read_all = False  # the string has ended, or this is something else
 
     def feed(self, piece: str) -> str:
         """The input text that is certain by now."""
-        self._text += piece
-        if self._lost:
+        self._pieces.append(piece)
+        if self._read_all:
             return ""
+        text = self._unread + piece
+        at = 0
         if not self._inside:
-            head = _HEAD.match(self._text)
+            head = _HEAD.match(text)
             if head is None:
-                self._lost = len(self._text) > _LONGEST_HEAD
+                self._read_all = len(text) > _LONGEST_HEAD
+                self._unread = "" if self._read_all else text
                 return ""
             self._inside = True
-            self._at = head.end()
-        found = self._read()
-        self._given.append(found)
+            at = head.end()
+        found = self._read(text, at)
+        if found:
+            self._given.append(found)
         return found
 
     def end(self) -> str:
         """What is still owed when the call is whole."""
         given = "".join(self._given)
-        whole = self._whole()
+        whole = self._whole(given)
         return whole[len(given) :] if whole.startswith(given) else ""
 
-    def _whole(self) -> str:
+    def _whole(self, given: str) -> str:
+        text = "".join(self._pieces)
         try:
-            value = msgspec.json.decode(self._text)
+            value = msgspec.json.decode(text)
         except (ValueError, RecursionError):
-            return "".join(self._given) if self._inside else self._text
+            return given if self._inside else text
         if isinstance(value, dict) and isinstance(value.get("input"), str):
-            text: str = value["input"]
-            return text
-        return self._text
+            found: str = value["input"]
+            return found
+        return text
 
-    def _read(self) -> str:
-        text, at = self._text, self._at
+    def _read(self, text: str, at: int) -> str:
         out: list[str] = []
         while at < len(text):
             plain = _PLAIN.match(text, at)
@@ -68,13 +73,14 @@ class InputText:
                 at = plain.end()
                 continue
             if text[at] == '"':  # the rest is for `end` to look at
+                self._read_all = True
                 break
             size, value = _escape(text, at)
             if not size:
                 break
             out.append(value)
             at += size
-        self._at = at
+        self._unread = "" if self._read_all else text[at:]
         return "".join(out)
 
 
@@ -88,9 +94,10 @@ def _escape(text: str, at: int) -> tuple[int, str]:
     if len(high) < 4:
         return 0, ""
     if high[:2].lower() in ("d8", "d9", "da", "db"):  # one half of a pair: wait for the other
-        if len(text) < at + 12:
+        if "\\u".startswith(text[at + 6 : at + 8]) and len(text) < at + 12:
             return 0, ""
-        size = 12
+        if text[at + 6 : at + 8] == "\\u" and text[at + 8 : at + 10].lower() in _LOW:
+            size = 12
     try:
         return size, str(msgspec.json.decode(f'"{text[at : at + size]}"'))
     except ValueError:

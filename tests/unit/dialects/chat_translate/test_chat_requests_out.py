@@ -437,7 +437,13 @@ def test_tool_choice_is_nested(choice: ToolChoice, expected: Any) -> None:
 
 
 def test_searching_has_a_form_where_there_is_one() -> None:
-    native = ("responses", Raw(b'{"type":"web_search","search_context_size":"low"}'))
+    native = (
+        "responses",
+        Raw(
+            b'{"type":"web_search","search_context_size":"low",'
+            b'"filters":{"allowed_domains":["a.com"]}}'
+        ),
+    )
     tool = HostedTool(
         kind="web_search",
         native=native,
@@ -452,7 +458,7 @@ def test_searching_has_a_form_where_there_is_one() -> None:
     }
     assert "tools" not in body
     BODY.validate_python(body)
-    assert len(losses) == 1
+    assert [loss.path for loss in losses] == ["tools[0].filters"]
     routed = write(request(tools=(tool,)), upstream("openrouter"))
     assert routed["plugins"] == [{"id": "web", "include_domains": ["a.com"]}]
 

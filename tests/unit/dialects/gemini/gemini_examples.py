@@ -111,6 +111,19 @@ THINKING = (
     ],
     answer(
         {"text": "**Plan**\nthink.", "thought": True},
+        {"text": "The answer is 4."},
+        {"text": "", "thoughtSignature": SIG},
+        finish="STOP",
+        counts=usage(10, 6, 5),
+    ),
+)
+
+SIGNED_TEXT = (
+    [
+        answer({"text": "The answer"}, counts=usage(10, 2, 5)),
+        answer({"text": " is 4.", "thoughtSignature": SIG}, finish="STOP", counts=usage(10, 6, 5)),
+    ],
+    answer(
         {"text": "The answer is 4.", "thoughtSignature": SIG},
         finish="STOP",
         counts=usage(10, 6, 5),
@@ -298,6 +311,7 @@ LOGPROBS = (
 PAIRS: dict[str, tuple[list[Json], Json]] = {
     "text": TEXT,
     "thinking": THINKING,
+    "signed text": SIGNED_TEXT,
     "calls": CALLS,
     "call with id": CALL_WITH_ID,
     "partial call": PARTIAL_CALL,

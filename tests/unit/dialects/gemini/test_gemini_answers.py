@@ -94,9 +94,10 @@ def test_thoughts_and_a_signature_behind_the_text() -> None:
     assert got.items == (
         Reasoning(("**Plan**\nthink.",)),
         Message("assistant", (Text("The answer is 4."),)),
-        seal("previous"),
+        seal("empty"),
     )
     assert got.usage == Usage(input_uncached=10, output_text=6, reasoning=5)
+    assert whole(examples.SIGNED_TEXT[1]).items[1] == seal("previous")
 
 
 def test_a_signature_on_a_thought_stays_with_it() -> None:
@@ -463,7 +464,9 @@ def test_a_second_signature_begins_a_second_message() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["thinking", "calls", "call with id", "code", "served"])
+@pytest.mark.parametrize(
+    "name", ["thinking", "signed text", "calls", "call with id", "code", "served"]
+)
 def test_what_was_answered_is_replayed_as_it_came(name: str) -> None:
     body = examples.PAIRS[name][1]
     items = [

@@ -328,7 +328,7 @@ class TestThinking:
             ("gemini-2.5-pro", {"effort": "none"}, {"thinkingBudget": 128}, 1),
             ("gemini-2.5-pro", {"budget": 100_000}, {"thinkingBudget": 32_768}, 1),
             ("gemini-2.5-flash-lite", {"budget": 100}, {"thinkingBudget": 512}, 1),
-            ("gemini-2.5-pro", {"budget": 2000, "effort": "low"}, {"thinkingBudget": 2000}, 0),
+            ("gemini-2.5-pro", {"budget": 2000, "effort": "low"}, {"thinkingBudget": 2000}, 1),
             ("gemini-3-pro-preview", {"effort": "medium"}, {"thinkingLevel": "HIGH"}, 1),
             ("gemini-3-pro-preview", {"effort": "none"}, {"thinkingLevel": "LOW"}, 1),
             ("gemini-3.1-pro-preview", {"effort": "medium"}, {"thinkingLevel": "MEDIUM"}, 0),
@@ -336,7 +336,7 @@ class TestThinking:
             ("gemini-3.8-flash", {"effort": "minimal"}, {"thinkingLevel": "LOW"}, 1),
             ("gemini-3.8-flash", {"effort": "xhigh"}, {"thinkingLevel": "HIGH"}, 1),
             ("gemini-3.5-flash", {"budget": 8000}, {"thinkingLevel": "MEDIUM"}, 1),
-            ("gemini-3.5-flash", {"budget": 31_999, "effort": "low"}, {"thinkingLevel": "LOW"}, 0),
+            ("gemini-3.5-flash", {"budget": 31_999, "effort": "low"}, {"thinkingLevel": "LOW"}, 1),
             ("gemini-flash-latest", {"summary": "auto"}, {"includeThoughts": True}, 0),
             ("gemini-3.5-flash", {"summary": "none"}, None, 0),
             (

@@ -92,16 +92,19 @@ class TestTools:
 
     def test_what_a_hosted_tool_cannot_be_told_is_declared(self) -> None:
         losses: list[Loss] = []
+        told = {"allowed_domains": ["a.example"], "blocked_domains": ["b.example"], "max_uses": 2,
+                "user_location": {"city": "Bern"}, "search_context_size": "low"}  # fmt: skip
         tool = hosted(
-            allowed_domains=("a.example",), blocked_domains=("b.example",), max_uses=2,
-            user_location=raw({"city": "Bern"}),
+            native={"type": "web_search", **told}, allowed_domains=("a.example",),
+            blocked_domains=("b.example",), max_uses=2, user_location=raw({"city": "Bern"}),
         )  # fmt: skip
         sent(tools=(tool,), losses=losses)
-        assert [loss.path for loss in losses] == ["tools[0]"] * 4
+        assert [loss.path for loss in losses] == [f"tools[0].{name}" for name in told]
         losses.clear()
         body = sent(tools=(tool,), to=vertex(), losses=losses)
         assert body["tools"] == [{"googleSearch": {"excludeDomains": ["b.example"]}}]
-        assert len(losses) == 3
+        rest = [name for name in told if name != "blocked_domains"]
+        assert [loss.path for loss in losses] == [f"tools[0].{name}" for name in rest]
 
     def test_gemini_3_mixes_functions_with_hosted_tools(self) -> None:
         body = sent(tools=(function(), hosted()))

@@ -102,3 +102,34 @@ def test_it_never_raises_and_a_second_time_finds_nothing(messages: Any) -> None:
     once = stripped(json.dumps(messages).encode())
     if once is not None:
         assert stripped(once) is None
+
+
+CALL = b'{"type":"tool_use","id":"c","name":"f","input":{}}'
+RESULT = turn(b'{"type":"tool_result","tool_use_id":"c","content":"x"}', role=b"user")
+
+
+@pytest.mark.parametrize(
+    ("thinking", "blocks", "disabled"),
+    [
+        (b'{"type":"enabled","budget_tokens":1024}', (THINKING, CALL), True),
+        (b'{"type":"enabled","budget_tokens":1024}', (THINKING, THEIRS, CALL), False),
+        (b'{"type":"adaptive"}', (THINKING, CALL), False),
+        (b"null", (THINKING, CALL), False),
+        (b"5", (THINKING, CALL), False),
+    ],
+)
+def test_a_budget_goes_with_the_thought_that_it_would_need(
+    thinking: bytes, blocks: tuple[bytes, ...], disabled: bool
+) -> None:
+    """Anthropic refuses a budget where the turn that awaits results begins without a thought."""
+    messages = b"[%b]" % b",".join((QUESTION, turn(*blocks), RESULT))
+    changed = CLIENT.strip({"messages": Raw(messages), "thinking": Raw(thinking)})
+    assert OURS.encode() not in changed["messages"]
+    assert changed.get("thinking") == (b'{"type":"disabled"}' if disabled else None)
+
+
+@given(st.sampled_from([THINKING, REDACTED, UNPROVEN, SEARCH]))
+def test_what_is_taken_out_has_a_mark(block: bytes) -> None:
+    messages = b"[%b]" % turn(block, TEXT)
+    assert stripped(messages) is not None
+    assert any(mark in messages for mark in CLIENT.marks)

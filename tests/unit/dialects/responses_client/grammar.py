@@ -24,7 +24,7 @@ _WHOLES = {
 }
 _SHELLS = {"message": {"content": []}, "function_call": {"arguments": ""},
            "custom_tool_call": {"input": ""}, "reasoning": {"summary": []}}  # fmt: skip
-_ID = re.compile(r"[a-z]+_[0-9a-f]{32}([0-9a-f]{4})")
+_ID = re.compile(r"(?:[a-z]+_|rs_ptco1_)[0-9a-f]{32}([0-9a-f]{4})")
 
 
 def check(events: list[dict[str, Any]]) -> dict[str, Any]:

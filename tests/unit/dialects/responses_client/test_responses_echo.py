@@ -117,6 +117,10 @@ def test_reasoning_that_this_gateway_sealed_is_taken_out() -> None:
     found = strip(fields(OURS, SPACED, compaction, THEIRS))
     assert found == {"input": b"[" + SPACED + b"," + THEIRS + b"]"}
     assert strip(fields(OURS)) == {"input": b"[]"}
+    # Without a proof its id tells: OpenAI would look for the item and not find it.
+    told = b'{"type":"reasoning","id":"rs_ptco1_%b0000","summary":[]}' % (b"0" * 32)
+    stored = b'{"type":"reasoning","id":"rs_68af4030","summary":[]}'
+    assert strip(fields(told, stored)) == {"input": b"[" + stored + b"]"}
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ RANGES = [
     ("top_logprobs", 21, "integer_above_max_value"),
     ("top_logprobs", -1, "integer_below_min_value"),
     ("prompt_cache_key", "k" * 65, "string_above_max_length"),
-    ("safety_identifier", "k" * 65, "string_above_max_length"),
+    ("safety_identifier", "k" * 129, "string_above_max_length"),
     ("truncation", "none", "invalid_value"),
     ("service_tier", "gold", "invalid_value"),
     ("caching", "off", "invalid_value"),
