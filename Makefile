@@ -41,6 +41,10 @@ format: $(VENV)/.dev ## Rewrite the code in its own style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+fuzz: $(VENV)/.dev ## Wrong input for every reader, 30 s each (PORTICO_FUZZ_SECONDS, PORTICO_FUZZ_SEED)
+	PORTICO_FUZZ_SECONDS=$${PORTICO_FUZZ_SECONDS:-30} PORTICO_FUZZ_SEED=$${PORTICO_FUZZ_SEED:-random} \
+		$(BIN)/python -m pytest -n auto tests/fuzz
+
 abuse: $(VENV)/.dev ## Long fault and attack profiles
 	$(BIN)/python -m pytest -m abuse
 
@@ -61,4 +65,4 @@ lock: $(VENV)/.dev ## Lock dependencies again, with hashes
 clean: ## Remove everything that was made
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/.work
 
-.PHONY: help serve demo test lint types imports format abuse bench docs build lock clean
+.PHONY: help serve demo test lint types imports format fuzz abuse bench docs build lock clean

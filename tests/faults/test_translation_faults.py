@@ -4,13 +4,12 @@ What holds after each: the client is told in its own dialect, never that a broke
 there is exactly one record and it says what happened; nothing stays in flight, open or running.
 """
 
-import asyncio
 import json
-from typing import Any
 from zlib import crc32
 
 import pytest
-from tests.faults.conftest import KEY, Launch, Play, answer_of, deadlines, quiet, settled
+from tests.faults.conftest import Launch, Play, answer_of
+from tests.faults.lane import MIB, Oracle, every_pair, stand
 from tests.faults.tongues import (
     COUNTS,
     PAIRS,
@@ -20,18 +19,14 @@ from tests.faults.tongues import (
     aws,
     is_broken,
     is_whole,
-    provider,
     text_in,
     text_of,
     told,
 )
-from tests.support.asks import PATHS, ask
-from tests.support.gateway import OPERATOR_KEY, Gateway, caller, model, route, settings
-from tests.support.raw import RawClient
+from tests.support.gateway import OPERATOR_KEY
 from tests.support.steps import LAST_CHUNK, Script, chunk
 from tests.support.toxics import TcpProxy, Toxics
 from tests.support.upstream import (
-    ScriptedUpstream,
     expect,
     fin,
     hang,
@@ -41,63 +36,6 @@ from tests.support.upstream import (
     send,
     sleep,
 )
-
-from portico.limits import Limits
-
-MIB = 1 << 20
-every_pair = pytest.mark.parametrize(("client", "upstream"), PAIRS)
-
-
-async def stand(
-    launch: Launch, upstream: ScriptedUpstream | str, dialect: str, **changes: Any
-) -> Gateway:
-    """A gateway before a provider that speaks only `dialect`."""
-    url = upstream if isinstance(upstream, str) else upstream.url
-    limits = {k: v for k, v in changes.items() if k in Limits.__struct_fields__}
-    times = {k: v for k, v in changes.items() if k not in limits}
-    return await launch(
-        settings(
-            route([model("*", provider(url, dialect), "m")], [caller()]),
-            limits=Limits(**limits),
-            deadlines=deadlines(**times),
-        )
-    )
-
-
-class Oracle:
-    """What must be as it was before, once a request is over."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        self._sweeping = len(gateway.worker.sweeper.members)
-        self._own = asyncio.current_task()
-        self._tasks = len(self._others())
-
-    def _others(self) -> list[Any]:
-        """Tasks of the gateway: not those of the scripted provider."""
-        tasks = asyncio.all_tasks() - {self._own}
-        return [task for task in tasks if "portico" in repr(task.get_coro())]
-
-    async def check(self, verdict: str, *, kept: int = 0, code: str | None = None) -> Any:
-        """One record with that verdict; `kept` connections to the provider stay open for reuse."""
-        gateway = self._gateway
-        outcome = await gateway.last()
-        await settled(lambda: quiet(gateway))
-        pools = gateway.worker.client._pools.values()
-        await settled(lambda: sum(pool.open_connections for pool in pools) <= kept)
-        await settled(lambda: len(self._others()) <= self._tasks)
-        members = self._sweeping + kept
-        await settled(lambda: len(gateway.worker.sweeper.members) <= members)
-        assert len(gateway.outcomes) == 1, "exactly one record"
-        assert outcome.verdict == verdict, (outcome.verdict, outcome.error_code)
-        assert outcome.lane == "translate"
-        if code is not None:
-            assert outcome.error_code == code
-        if outcome.usage is not None:
-            assert 0 <= outcome.usage.input_total <= COUNTS[0]
-            assert 0 <= outcome.usage.output_total <= COUNTS[1]
-        return outcome
-
 
 # -- streams that break ---------------------------------------------------------------------------
 
@@ -176,8 +114,11 @@ async def test_a_binary_stream_that_is_damaged_is_broken_from_there(
         "length": b"\x7f" + last[1:],
         "shorter than it can be": (4).to_bytes(4, "big") + last[4:],
     }[bad]
-    frames = [*tongue.opening[:-1], damaged, *tongue.closing]
-    gateway = await stand(launch, await play([expect(), *told("converse", frames)]), "converse")
+    script = [
+        expect(), *told("converse", tongue.opening[:-1], end=False), sleep(0.1),
+        *[send(chunk(each)) for each in (damaged, *tongue.closing)], send(LAST_CHUNK),
+    ]  # fmt: skip
+    gateway = await stand(launch, await play(script), "converse")
     oracle = Oracle(gateway)
     answer = await answer_of(gateway, client, stream=True)
     assert is_broken(client, answer)["message"]
@@ -190,8 +131,11 @@ async def test_an_error_in_mid_stream_is_told_as_the_client_would_have_it(
     client: str, upstream: str, play: Play, launch: Launch
 ) -> None:
     tongue = TONGUES[upstream]
-    frames = [*tongue.opening, tongue.error, *tongue.closing]
-    gateway = await stand(launch, await play([expect(), *told(upstream, frames)]), upstream)
+    script = [
+        expect(), *told(upstream, tongue.opening, end=False), sleep(0.1),
+        *[send(chunk(each)) for each in (tongue.error, *tongue.closing)], send(LAST_CHUNK),
+    ]  # fmt: skip
+    gateway = await stand(launch, await play(script), upstream)
     oracle = Oracle(gateway)
     answer = await answer_of(gateway, client, stream=True)
     error = is_broken(client, answer)
@@ -263,7 +207,7 @@ async def test_a_fault_before_the_first_word_is_a_plain_error(
     if status:
         assert answer.status == status, answer.body
     else:
-        assert answer.status in (429, 500, 503, 529), answer.body
+        assert answer.status in (429, 500, 502, 503, 529), answer.body
     assert answer.json()["error"]["message"]
     assert answer.header("content-type") == "application/json"
     assert OPERATOR_KEY.encode() not in answer.head + answer.body
@@ -315,8 +259,11 @@ def _odd(upstream: str) -> dict[str, list[bytes]]:
         "the end twice": [*frames, *tongue.closing[-2:]],
         "events after the end": [*frames, *tongue.opening],
         "an error after the end": [*frames, tongue.error],
-        "the beginning twice": [tongue.opening[0], *frames] if upstream != "gemini" else frames,
     }
+    if upstream == "gemini":  # its reason to finish may come before the last words
+        del many["events after the end"], many["an error after the end"]
+    else:
+        many["the beginning twice"] = [tongue.opening[0], *frames]
     if upstream == "converse":
         unknown = aws("somethingNew", {"a": 1})
         return {**many, "unknown events": [unknown, *tongue.opening, unknown, *tongue.closing],
@@ -337,17 +284,14 @@ def _odd(upstream: str) -> dict[str, list[bytes]]:
     }
 
 
-ODD = sorted({name for upstream in TONGUES for name in _odd(upstream)})
+ODD = [(client, upstream, name) for client, upstream in PAIRS for name in _odd(upstream)]
 
 
-@pytest.mark.parametrize("odd", ODD)
-@every_pair
+@pytest.mark.parametrize(("client", "upstream", "odd"), ODD)
 async def test_an_odd_stream_that_is_whole_is_told_whole(
     client: str, upstream: str, odd: str, play: Play, launch: Launch
 ) -> None:
-    frames = _odd(upstream).get(odd)
-    if frames is None:
-        pytest.skip("nothing of the kind in this dialect")
+    frames = _odd(upstream)[odd]
     gateway = await stand(launch, await play([expect(), *told(upstream, frames)]), upstream)
     oracle = Oracle(gateway)
     answer = await answer_of(gateway, client, stream=True)
@@ -427,7 +371,8 @@ async def test_what_is_missing_at_the_end_decides_whether_it_is_whole(
         assert text_of(client, answer) == WORDS
         outcome = await oracle.check("ok", kept=1)
         if "usage" in ending:
-            assert outcome.usage is None or outcome.usage.total == 0
+            counted = outcome.usage is not None and not outcome.usage.estimated
+            assert not counted or outcome.usage.total == 0
     else:
         assert is_broken(client, answer)["message"]
         await oracle.check("truncated", kept=1)
@@ -486,157 +431,3 @@ async def test_an_answer_in_one_piece_is_told(
     assert text_in(client, answer.json()) == WORDS
     outcome = await oracle.check("ok", kept=1)
     assert outcome.usage.total == sum(COUNTS)
-
-
-# -- clients that leave, and slow ones ------------------------------------------------------------
-
-_WHEN = ("waiting for the head", "after the head", "mid-stream", "inside a frame", "whole answer")
-
-
-def _left(upstream: str, when: str) -> Script:
-    tongue = TONGUES[upstream]
-    opening = tongue.opening
-    if when == "waiting for the head":
-        return [expect(), hang()]
-    if when == "after the head":
-        return [expect(), *told(upstream, [], end=False), hang()]
-    if when == "mid-stream":
-        return [expect(), *told(upstream, opening, end=False), hang()]
-    if when == "inside a frame":
-        part = chunk(opening[-1][:20])
-        return [expect(), *told(upstream, opening[:-1], end=False), send(part), hang()]
-    head = {"content-type": "application/json", "content-length": "100000"}
-    return [expect(), send(http_head(200, head) + b"{"), hang()]
-
-
-@pytest.mark.parametrize("how", ["fin", "rst"])
-@pytest.mark.parametrize("when", _WHEN)
-@every_pair
-async def test_a_client_that_leaves_stops_the_meter(
-    client: str, upstream: str, when: str, how: str, play: Play, launch: Launch
-) -> None:
-    provider_ = await play(_left(upstream, when))
-    gateway = await stand(launch, provider_, upstream, first_byte=20.0, idle=20.0)
-    oracle = Oracle(gateway)
-    streamed = when != "whole answer"
-    raw = await RawClient.connect(gateway.port)
-    await raw.request("POST", PATHS[client], ask(client, stream=streamed), KEY)
-    await provider_.wait_requests(1)
-    if when in ("mid-stream", "inside a frame"):
-        await raw.read(1)
-    await asyncio.sleep(0.05)
-    raw.rst() if how == "rst" else raw.close()
-    assert await provider_.wait_closed(1.0) < 0.5  # 300 ms, and a machine under test
-    outcome = await oracle.check("client_cancelled", code="client_cancelled")
-    assert outcome.status == (200 if when in ("mid-stream", "inside a frame") else 499)
-    if upstream == "messages" and when in ("mid-stream", "inside a frame"):
-        assert outcome.usage.input_total == COUNTS[0], "what passed is settled"
-
-
-def _long(upstream: str, size: int) -> list[bytes]:
-    """The opening with one long piece of text, many times."""
-    tongue = TONGUES[upstream]
-    piece = tongue.opening[-1]
-    if upstream == "converse":
-        text = {"contentBlockIndex": 0, "delta": {"text": "x" * 4000}}
-        piece = aws("contentBlockDelta", text)
-    else:
-        piece = piece.replace("e \U0001f600".encode(), b"x" * 4000)
-    return [piece] * (size // len(piece))
-
-
-@every_pair
-async def test_a_slow_client_slows_the_provider_and_fills_nothing(
-    client: str, upstream: str, play: Play, launch: Launch
-) -> None:
-    tongue = TONGUES[upstream]
-    rest = b"".join(_long(upstream, 8 * MIB))
-    script = [expect(), *told(upstream, tongue.opening, end=False), send(chunk(rest)),
-              *[send(chunk(each)) for each in tongue.closing], send(LAST_CHUNK)]  # fmt: skip
-    provider_ = await play(script)
-    gateway = await stand(launch, provider_, upstream, write=5.0, idle=5.0, total=60.0)
-    async with await RawClient.connect(gateway.port, rcvbuf=8192) as raw:
-        await raw.request("POST", PATHS[client], ask(client, stream=True), KEY)
-        await provider_.wait_requests(1)
-        server = gateway.worker._servers[0]
-        await settled(lambda: any(each.write_paused for each in server.connections))
-        (pool,) = gateway.worker.client._pools.values()
-        await settled(lambda: all(each._paused for each in pool._open))
-        (connection,) = server.connections
-        held = connection._transport.get_write_buffer_size()
-        assert held <= 2 * MIB, f"{held} bytes wait for the client"
-        answer = await raw.response(30.0)
-    is_whole(client, answer)
-    assert len(text_of(client, answer)) > 7 * MIB
-    assert (await gateway.last()).verdict == "ok"
-
-
-# -- more than anybody should hold ----------------------------------------------------------------
-
-
-def _items(upstream: str, many: int) -> list[bytes]:
-    """A stream that opens an item with every event and ends none of them."""
-    opening = TONGUES[upstream].opening[0]
-
-    def call(at: int) -> Any:
-        if upstream == "chat":
-            function = {"name": "f", "arguments": "{"}
-            one = {"index": at, "id": f"c{at}", "type": "function", "function": function}
-            return {"id": "x", "choices": [{"index": 0, "delta": {"tool_calls": [one]}}]}
-        if upstream == "responses":
-            item = {"type": "function_call", "call_id": f"c{at}", "name": "f", "arguments": ""}
-            return {"type": "response.output_item.added", "output_index": at, "item": item}
-        if upstream == "messages":
-            block = {"type": "tool_use", "id": f"c{at}", "name": "f", "input": {}}
-            return {"type": "content_block_start", "index": at, "content_block": block}
-        return {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f"}}]}}]}
-
-    if upstream == "converse":
-        return [
-            opening,
-            *[
-                aws("contentBlockStart", {"contentBlockIndex": at,
-                                          "start": {"toolUse": {"toolUseId": f"c{at}",
-                                                                "name": "f"}}})
-                for at in range(many)
-            ],
-        ]  # fmt: skip
-    data = [b"data: " + json.dumps(call(at)).encode() + b"\n\n" for at in range(many)]
-    return data if upstream == "gemini" else [opening, *data]
-
-
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@every_pair
-async def test_an_answer_of_too_many_items_is_refused(
-    client: str, upstream: str, stream: bool, play: Play, launch: Launch
-) -> None:
-    frames = b"".join(_items(upstream, 12_000))
-    gateway = await stand(
-        launch, await play([expect(), *told(upstream, [frames])]), upstream, idle=5.0
-    )
-    oracle = Oracle(gateway)
-    answer = await answer_of(gateway, client, stream=stream, within=30.0)
-    if answer.status == 200:
-        assert "more items" in is_broken(client, answer)["message"]
-    else:
-        assert (answer.status, "more items" in answer.json()["error"]["message"]) == (502, True)
-    await oracle.check("upstream_error", kept=1)
-
-
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@every_pair
-async def test_an_answer_is_only_told_up_to_a_size(
-    client: str, upstream: str, stream: bool, play: Play, launch: Launch
-) -> None:
-    frames = [*TONGUES[upstream].opening, b"".join(_long(upstream, 3 * MIB))]
-    gateway = await stand(
-        launch, await play([expect(), *told(upstream, frames)]), upstream, response_bytes=2 * MIB
-    )
-    oracle = Oracle(gateway)
-    answer = await answer_of(gateway, client, stream=stream)
-    if stream:
-        assert "larger" in is_broken(client, answer)["message"]
-    else:
-        assert answer.status == 502
-    await oracle.check("truncated" if stream else "upstream_error")
-    assert gateway.sample("portico_limit_hits_total", limit="responseBytes") == 1

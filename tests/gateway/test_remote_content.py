@@ -139,3 +139,29 @@ async def test_data_is_never_fetched(gate: Gateway, site: tuple[Site, int]) -> N
     answer = await ask(gate, "on", f"data:image/png;base64,{b64encode(PIXEL).decode()}")
     assert answer.status == 200
     assert site[0].asked == []
+
+
+async def test_the_first_link_that_fails_ends_the_others(
+    gate: Gateway, site: tuple[Site, int]
+) -> None:
+    """Nothing is fetched for a request that has been answered."""
+    before = len(asyncio.all_tasks())
+    hold = asyncio.Event()
+    inner = gate.worker.gateway
+
+    async def resolve(host: str, port: int) -> list[str]:
+        if host == "slow.example":
+            await hold.wait()
+        return ["10.0.0.1"]
+
+    inner.tools = Tools(inner.client, RemoteDoor(inner.client, resolve=resolve))
+    links = [f"http://{name}.example/" for name in ("slow", "bad")]
+    content = [{"type": "input_image", "image_url": link} for link in links]
+    body = {"model": "on", "input": [{"role": "user", "content": content}]}
+    async with await RawClient.connect(gate.port) as client:
+        await client.request("POST", "/v1/responses", body)
+        answer = await client.response()
+    assert (answer.status, answer.json()["error"]["code"]) == (400, "remote_content_failed")
+    await asyncio.sleep(0.05)
+    assert len(asyncio.all_tasks()) <= before + 1
+    assert site[0].asked == []

@@ -264,7 +264,7 @@ class _Walker:
         if form.kind == "choice" and tree not in form.choices:
             if tree in form.later:
                 return self._bad(path, f'"{tree}": {known.NOT_YET}')
-            return self._bad(path, f"{_expected(form)}{_did_you_mean(tree, form.choices)}")
+            return self._bad(path, _expected(form, tree))
         return tree
 
     def _not_text(self, tree: Tree, path: Path) -> str:
@@ -316,11 +316,14 @@ def unknown(key: str, names: "dict[str, inspect.Field]") -> str:
 def _not_a_key(key: str, form: Form) -> str:
     if key in form.later:
         return known.NOT_YET
-    return f"{_expected(form)}{_did_you_mean(key, form.choices)}"
+    return _expected(form, key)
 
 
-def _expected(form: Form) -> str:
-    return "expected one of " + ", ".join(json.dumps(c) for c in form.choices)
+def _expected(form: Form, word: str) -> str:
+    """The suggestion first: there may be many choices."""
+    expected = "expected one of " + ", ".join(json.dumps(c) for c in form.choices)
+    meant = _did_you_mean(word, form.choices).removeprefix(", ")
+    return f"{meant} {expected}" if meant else expected
 
 
 def _did_you_mean(word: str, names: tuple[str, ...]) -> str:

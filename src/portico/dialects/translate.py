@@ -18,6 +18,7 @@ from portico.model.losses import Losses
 from portico.model.request import GenerateRequest
 from portico.model.response import GenerateResponse
 from portico.model.sealed import PREFIX, Seal, Unseal
+from portico.model.usage import Usage
 
 
 class Asked(Struct, kw_only=True, eq=False):
@@ -54,6 +55,10 @@ class StreamOut(Protocol):
 class StreamIn(Protocol):
     """Reads one stream of a provider. Never raises on what the provider sends: what cannot be read
     is skipped, a frame that says it failed becomes `Failed`."""
+
+    @property
+    def held_usage(self) -> Usage | None:
+        """Counts that came and wait for the end to be told: all there is if the stream is cut."""
 
     def feed(self, frames: bytes) -> list[Event]:
         """The events of these whole frames (SSE, or binary messages where the dialect has them)."""

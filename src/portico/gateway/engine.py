@@ -11,9 +11,8 @@ from collections.abc import Coroutine
 from time import monotonic
 from typing import Any, Protocol
 
-from portico.dialects.base import Dialect, SpliceRequest
+from portico.dialects.base import Dialect
 from portico.dialects.registry import DIALECTS
-from portico.dialects.translators import CLIENTS
 from portico.errors import (
     ClientFault,
     Forbidden,
@@ -29,19 +28,16 @@ from portico.gateway.answers import send_error
 from portico.gateway.call import Call
 from portico.gateway.count import count
 from portico.gateway.further_models import refuse_further_models
-from portico.gateway.losses import refuse_losses
 from portico.gateway.models import ModelList
 from portico.gateway.routes import Endpoint, check_method, unknown_path
 from portico.gateway.snapshot import Entry, Route, Snapshot
-from portico.gateway.splice import splice
-from portico.gateway.target import Target
+from portico.gateway.splice import splice, strip_ours
 from portico.gateway.translate import Tools, translate
 from portico.http.body import decoded
 from portico.http.client import HttpClient
 from portico.http.messages import Reply, Request
 from portico.http.remote import RemoteDoor
 from portico.ids import IdSource
-from portico.model.losses import Loss
 from portico.model.outcome import Outcome, Verdict
 from portico.policy.auth import from_here
 from portico.policy.sealing import Sealer, TenantSealer
@@ -214,10 +210,7 @@ class Door:
                 self._gateway.tools, call, request, reply, dialect, target, ask, self._sealer(call)
             )
         if dialect.name in target.heads or dialect.name in target.spoken(outcome.upstream_model):
-            for mark in CLIENTS[dialect.name].marks:
-                if mark in ask.body:
-                    self._strip(call, dialect, target, ask)
-                    break
+            strip_ours(call, dialect, target, ask)
             return splice(self._gateway.client, call, request, reply, dialect, target, ask)
         return translate(
             self._gateway.tools, call, request, reply, dialect, target, ask, self._sealer(call)
@@ -225,18 +218,6 @@ class Door:
 
     def _sealer(self, call: Call) -> TenantSealer:
         return self._gateway.sealer.tenant(call.caller.tenant if call.caller is not None else b"")
-
-    def _strip(self, call: Call, dialect: Dialect, target: Target, ask: SpliceRequest) -> None:
-        """Take out reasoning that another provider sealed: this one would refuse it."""
-        changes = CLIENTS[dialect.name].strip(ask.fields)
-        if not changes:
-            return
-        losses = [Loss(path, "dropped", "reasoning of another provider") for path in changes]
-        call.outcome.losses = losses
-        call.tell_losses = target.on_loss != "ignore"
-        if target.on_loss == "reject":
-            raise refuse_losses(losses)
-        ask.changes = {**changes, **(ask.changes or {})}
 
     def _inflate(self, call: Call, coding: bytes, body: bytes) -> bytes:
         """The plain body, counted until the request ends: compressed ones were counted small."""

@@ -25,11 +25,11 @@ def losses_header(losses: Losses) -> bytes:
 def refuse_losses(losses: Losses) -> BadRequest:
     """The 400 of a model whose `onLoss` is `reject`."""
     told = "; ".join(
-        f"{_FOREIGN.sub('_', loss.path[:LONGEST_PATH])}: {loss.reason}"
+        f"{_FOREIGN.sub('_', loss.path[:LONGEST_PATH])} {loss.how}: {loss.reason}"
         for loss in losses[:MOST_LISTED]
     )
     return BadRequest(
-        f"This model takes no request that has to be adapted to its provider: {told}.",
+        f"This model refuses a request that has to be adapted to its provider: {told}.",
         code="lossy_translation",
         param=losses[0].path[:LONGEST_PATH],
     )

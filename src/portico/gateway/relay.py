@@ -16,7 +16,7 @@ from portico.http.deadlines import NEVER
 from portico.http.messages import Reply
 from portico.http.upstream import UpstreamConnection
 from portico.model.outcome import Outcome
-from portico.wire.sse import KEEP_ALIVE
+from portico.wire.sse import KEEP_ALIVE, Frames
 
 PROBE = b": \n\n"
 
@@ -150,8 +150,9 @@ class TranslateRelay(StreamRelay):
 
     def finish(self) -> None:
         """The provider ended its answer well, as far as HTTP goes."""
-        if self._frames.pending:  # a last frame without its blank line; half a binary one is none
-            self._pass(self._tap.feed(self._frames.pending + b"\n\n"))
+        tail = unfinished(self._frames)
+        if tail:
+            self._pass(self._tap.feed(tail))
         self._pass(self._tap.end())
         if not self._tap.finished:
             raise UpstreamTruncated("The provider's stream ended without its terminal event.")
@@ -162,6 +163,11 @@ class TranslateRelay(StreamRelay):
             if self._outcome.first_byte == 0.0:
                 self._begin()
             self._reply.write(out)
+
+
+def unfinished(frames: Framer) -> bytes:
+    """A last frame without its blank line, made whole. Half a binary message is none."""
+    return frames.pending + b"\n\n" if isinstance(frames, Frames) and frames.pending else b""
 
 
 def too_large() -> UpstreamProtocol:

@@ -7,6 +7,7 @@ byte for byte while a tap counts usage. Nothing here knows which dialect it is.
 from time import monotonic
 
 from portico.dialects.base import Dialect, SpliceRequest
+from portico.dialects.translators import CLIENTS
 from portico.errors import (
     PorticoError,
     UpstreamAuth,
@@ -16,13 +17,15 @@ from portico.errors import (
 )
 from portico.gateway.answers import error_headers, request_id_header
 from portico.gateway.call import Call
-from portico.gateway.losses import losses_header
+from portico.gateway.exchange import check_coding, release, send
+from portico.gateway.losses import losses_header, refuse_losses
 from portico.gateway.relay import BodyGather, BodyRelay, StreamRelay, too_large
 from portico.gateway.snapshot import Target
-from portico.gateway.streaming import run_stream, upstream_request_id
+from portico.gateway.streaming import run_stream
 from portico.http.client import HttpClient
 from portico.http.messages import Reply, Request
 from portico.http.upstream import UpstreamConnection
+from portico.model.losses import Loss
 from portico.wire.headers import forward_request, forward_response
 from portico.wire.json import is_json
 from portico.wire.sse import Frames
@@ -40,33 +43,13 @@ async def splice(
     """Send the request to `target` and relay its answer. Raises `PorticoError`."""
     outcome = call.outcome
     outcome.lane = "splice"
-    snapshot = call.snapshot
-    deadlines = snapshot.deadlines
     model = outcome.upstream_model
     payload = target.add_members(ask.render(model), dialect.name, model)
-    forwarded = forward_request(request.headers, dialect.request_headers)
-    for name, line in target.defaults:
-        if name not in request.headers:
-            forwarded += line
     start = target.heads.get(dialect.name) or target.head(dialect.name, model, ask.stream)
-    if target.authorize is not None:
-        forwarded += await target.sign(start, payload)
-    head = b"%b%bcontent-length: %d\r\n\r\n" % (start, forwarded, len(payload))
-    outcome.attempts = 1
-    outcome.upstream_started = monotonic()
-    connection = target.pool.take() or await client.connect(target.pool)
+    head = await spliced_head(target, start, request, dialect, payload)
+    hold = call.snapshot.limits.response_hold_bytes
+    connection = await send(client, call, target, head, payload, hold)
     try:
-        connection.send(
-            head,
-            payload,
-            snapshot.limits.response_hold_bytes,
-            first_byte=deadlines.first_byte,
-            idle=deadlines.idle,
-            total=deadlines.total,
-        )
-        await connection.answer()
-        outcome.upstream_first_byte = connection.first_byte_at
-        outcome.upstream_request_id = upstream_request_id(connection.headers)
         if connection.status != 200:
             _relay_error(call, reply, dialect, connection, target.secret)
         elif connection.event_stream:
@@ -77,19 +60,45 @@ async def splice(
         else:
             await _relay_large(call, reply, dialect, connection)
     finally:
-        if connection.complete:
-            outcome.upstream_finished = connection.last_read
-        connection.release()
+        release(connection, outcome)
+
+
+async def spliced_head(
+    target: Target, start: bytes, request: Request, dialect: Dialect, payload: bytes
+) -> bytes:
+    """A whole head: `start`, the client's headers that mean something to the provider, the
+    provider's defaults for those the client did not send, the credential, the length."""
+    forwarded = forward_request(request.headers, dialect.request_headers)
+    for name, line in target.defaults:
+        if name not in request.headers:
+            forwarded += line
+    if target.authorize is not None:
+        forwarded += await target.sign(start, payload)
+    return b"%b%bcontent-length: %d\r\n\r\n" % (start, forwarded, len(payload))
+
+
+def strip_ours(call: Call, dialect: Dialect, target: Target, ask: SpliceRequest) -> None:
+    """Take out what another provider sealed through this gateway: this one would refuse it."""
+    side = CLIENTS[dialect.name]
+    for mark in side.marks:
+        if mark in ask.body:
+            break
+    else:
+        return
+    changes = side.strip(ask.fields)
+    if not changes:
+        return
+    losses = [Loss(path, "dropped", "reasoning of another provider") for path in changes]
+    call.outcome.losses = losses
+    call.tell_losses = target.on_loss != "ignore"
+    if target.on_loss == "reject":
+        raise refuse_losses(losses)
+    ask.changes = {**changes, **(ask.changes or {})}
 
 
 def _answer_headers(call: Call, dialect: Dialect, connection: UpstreamConnection) -> bytes:
+    check_coding(connection)
     headers = connection.headers
-    coding = headers.get(b"content-encoding")
-    if coding is not None and coding != b"identity":
-        raise UpstreamProtocol(
-            "The provider sent a compressed answer although identity was asked for.",
-            debug=f"content-encoding: {coding[:40]!r}",
-        )
     kind = headers.get(b"content-type", b"application/json")
     if kind.startswith(b"text/html"):
         raise UpstreamProtocol("The provider answered with a web page.")

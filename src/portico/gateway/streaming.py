@@ -61,9 +61,3 @@ async def _last_words(connection: UpstreamConnection, tap: Tap) -> None:
         if tap.usage is not None or connection.complete or not connection.usable:
             return
         await asyncio.sleep(0.05)
-
-
-def upstream_request_id(headers: dict[bytes, bytes]) -> str:
-    """The provider's own id of the request; Anthropic's name for the header comes second."""
-    value = headers.get(b"x-request-id") or headers.get(b"request-id")
-    return value[:128].decode("latin-1") if value is not None else ""

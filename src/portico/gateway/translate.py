@@ -22,15 +22,17 @@ from portico.errors import (
 )
 from portico.gateway.answers import request_id_header
 from portico.gateway.call import Call
+from portico.gateway.exchange import check_coding, release, send
 from portico.gateway.losses import losses_header, refuse_losses
-from portico.gateway.relay import BodyGather, TranslateRelay
+from portico.gateway.relay import BodyGather, TranslateRelay, unfinished
 from portico.gateway.remote import fetch_all
-from portico.gateway.streaming import run_stream, upstream_request_id
+from portico.gateway.streaming import run_stream
 from portico.gateway.target import Target
 from portico.http.client import HttpClient
 from portico.http.messages import Reply, Request
 from portico.http.remote import RemoteDoor
 from portico.http.upstream import UpstreamConnection
+from portico.model.estimate import WRITTEN, partial
 from portico.model.events import Event
 from portico.model.losses import Losses, LossList
 from portico.model.outcome import Outcome
@@ -74,19 +76,36 @@ class Translation:
     Raises the provider's own fault when it says so before anything was told to the client.
     """
 
-    __slots__ = ("_decoder", "_encoder", "_restore", "_sequencer", "_told")
+    __slots__ = (
+        "_characters", "_decoder", "_encoder", "_request", "_restore", "_sequencer", "_told",
+    )  # fmt: skip
 
-    def __init__(self, decoder: StreamIn, encoder: StreamOut, restore: Restore | None) -> None:
+    def __init__(
+        self,
+        decoder: StreamIn,
+        encoder: StreamOut,
+        restore: Restore | None,
+        request: GenerateRequest,
+    ) -> None:
         self._decoder = decoder
         self._encoder = encoder
         self._restore = restore
+        self._request = request
         self._sequencer = Sequencer()
         self._told = False
+        self._characters = 0
 
     @property
     def usage(self) -> Usage | None:
-        """The last word on usage so far."""
-        return self._sequencer.usage
+        """The last word on usage so far; an estimate where the provider has not had it.
+
+        Providers count at the end. Of a stream that does not get there, what was generated is known
+        by its text only; Anthropic's first count, of one token, is no count of it.
+        """
+        told = self._sequencer.usage or self._decoder.held_usage
+        if self._sequencer.done and told is not None and not self.failed:
+            return told
+        return partial(told, self._request, self._characters) if self._told else told
 
     @property
     def model(self) -> str:
@@ -120,6 +139,9 @@ class Translation:
             events = self._restore.feed(events)
         sequencer = self._sequencer
         events = sequencer.feed(events)
+        for event in events:
+            if type(event) in WRITTEN:
+                self._characters += len(event.text)  # type: ignore[union-attr]
         if self._told:
             return self._encoder.encode(events)
         if sequencer.fault is not None:
@@ -174,23 +196,9 @@ async def translate(
     outcome.lane = "translate"
     plan = await _plan(tools, call, dialect, target, ask, sealer)
     head = await finish_head(target, _head(target, plan), request, plan.payload)
-    client = tools.client
-    limits, deadlines = call.snapshot.limits, call.snapshot.deadlines
-    outcome.attempts = 1
-    outcome.upstream_started = monotonic()
-    connection = target.pool.take() or await client.connect(target.pool)
+    client, hold = tools.client, call.snapshot.limits.response_hold_bytes
+    connection = await send(client, call, target, head, plan.payload, hold)
     try:
-        connection.send(
-            head,
-            plan.payload,
-            limits.response_hold_bytes,
-            first_byte=deadlines.first_byte,
-            idle=deadlines.idle,
-            total=deadlines.total,
-        )
-        await connection.answer()
-        outcome.upstream_first_byte = connection.first_byte_at
-        outcome.upstream_request_id = upstream_request_id(connection.headers)
         if connection.status != 200:
             raise upstream_error(call, plan.uplink, connection, target.secret)
         check_coding(connection)
@@ -203,9 +211,7 @@ async def translate(
             body = connection.take() if connection.complete else await _rest(call, connection)
             _whole(call, reply, dialect, connection, plan, body)
     finally:
-        if connection.complete:
-            outcome.upstream_finished = connection.last_read
-        connection.release()
+        release(connection, outcome)
 
 
 async def _plan(
@@ -279,16 +285,6 @@ async def finish_head(target: Target, start: bytes, request: Request, payload: b
     return b"%b%b%b%bcontent-length: %d\r\n\r\n" % (
         start, trace, defaults, credential, len(payload)
     )  # fmt: skip
-
-
-def check_coding(connection: UpstreamConnection) -> None:
-    """Raise `UpstreamProtocol` for an answer in a coding that was not asked for."""
-    coding = connection.headers.get(b"content-encoding")
-    if coding is not None and coding != b"identity":
-        raise UpstreamProtocol(
-            "The provider sent a compressed answer although identity was asked for.",
-            debug=f"content-encoding: {coding[:40]!r}",
-        )
 
 
 def answer_headers(
@@ -418,12 +414,14 @@ async def _gather(
     try:
         await connection.relay(feed)
         call.outcome.upstream_finished = connection.last_read
-        if frames.pending:  # a last frame without its blank line
-            folding.feed(decoder.feed(frames.pending + b"\n\n"))
+        tail = unfinished(frames)
+        if tail:
+            folding.feed(decoder.feed(tail))
         folding.feed(decoder.end())
         answer = plan.client.respond(folding.result(), plan.asked)
     finally:
         folding.note(call.outcome)
+        call.outcome.usage = call.outcome.usage or decoder.held_usage
     _respond(call, reply, dialect, connection, plan, answer)
 
 
@@ -433,7 +431,10 @@ def _frames(plan: Plan, most: int) -> Frames | EventFrames:
 
 def _translation(plan: Plan) -> Translation:
     return Translation(
-        plan.uplink.side.stream(plan.upstream), plan.client.stream(plan.asked), plan.restore
+        plan.uplink.side.stream(plan.upstream),
+        plan.client.stream(plan.asked),
+        plan.restore,
+        plan.asked.request,
     )
 
 

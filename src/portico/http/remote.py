@@ -91,7 +91,8 @@ class RemoteDoor:
             addresses = []
         # One private address among public ones is how names are rebound: refuse them all.
         if not addresses or not all(self._is_allowed(address) for address in addresses):
-            raise _refused(param, "its address cannot be used")
+            found = ", ".join(addresses[:4]) or "nothing"
+            raise _refused(param, "its address cannot be used", f"{host} resolves to {found}")
         origin = Origin(scheme, addresses[0], self._ports[scheme], TlsOptions(), host)
         pool = Pool(self._client, origin, None)
         try:

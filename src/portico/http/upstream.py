@@ -232,7 +232,8 @@ class UpstreamConnection(asyncio.Protocol):
             elif self._fault is None:
                 self._fault = UpstreamTruncated(
                     "The provider closed the connection before its answer was whole.",
-                    debug=f"connection lost: {exc!r}; head seen: {self._head_done}",
+                    debug=f"closed {'after' if self._head_done else 'before'} the head"
+                    + (f": {exc!r}" if exc else ""),
                 )
             self._wake()
 

@@ -1,15 +1,28 @@
 """A rough count of input tokens, for providers that do not count.
 
-Bytes over a ratio per kind of text, plus what formats cost. Within about 25 % on English prose,
-code and JSON with the common tokenizers; it is always declared to be an estimate.
+Characters over a ratio per kind of text, plus what formats cost. Tokenizers differ, so it is always
+declared to be an estimate. Also a rough count of output, for answers that stopped before theirs.
 """
 
-from msgspec import Struct
+import math
 
+from msgspec import Struct, structs
+
+from portico.model.events import (
+    ArgumentsDelta,
+    RefusalDelta,
+    SummaryDelta,
+    TextDelta,
+    ThoughtDelta,
+)
 from portico.model.items import Hosted, Message, Reasoning, ToolCall, ToolResult
 from portico.model.parts import Audio, File, Image, Part, Refusal, Text, Video
 from portico.model.request import GenerateRequest
 from portico.model.tools import HostedTool
+from portico.model.usage import Usage
+
+WRITTEN = frozenset((TextDelta, RefusalDelta, SummaryDelta, ThoughtDelta, ArgumentsDelta))
+"""Events that carry what the model wrote, in `text`."""
 
 _PER_TOKEN = 4.0
 """Characters of prose in one token; code and JSON are nearer to three."""
@@ -78,3 +91,15 @@ def _parts(parts: tuple[Part, ...], total: _Sum) -> None:
                     total.tokens += pages * _PAGE
             case Audio():
                 total.tokens += len(part.data) / 1000
+
+
+def partial(told: Usage | None, request: GenerateRequest, characters: int) -> Usage:
+    """Usage of an answer that stopped after so many characters; `told` is what the provider had
+    said by then, which stands where it is more."""
+    written = math.ceil(characters / _PER_TOKEN)
+    if told is None:
+        return Usage(input_uncached=estimate(request), output_text=written, estimated=True)
+    if told.output_total >= written:
+        return told
+    text = written - told.reasoning
+    return structs.replace(told, output_text=text, estimated=True)

@@ -88,14 +88,15 @@ def shallow(
 
 
 def splice(fields: dict[str, Raw], replacements: Mapping[str, bytes]) -> bytes:
-    """Write `fields` with some values replaced (or, for new names, added at the end), in place.
+    """Write `fields` with some values replaced in place (or, for new names, added at the end).
 
     Replacement values are JSON text. Everything else keeps its bytes; white space between the
     members of the top level is not kept.
     """
+    written = dict(fields)  # the request may have to be written for another provider yet
     for name, value in replacements.items():
-        fields[name] = Raw(value)
-    return encode(fields)
+        written[name] = Raw(value)
+    return encode(written)
 
 
 def quote(text: str) -> bytes:
@@ -113,6 +114,14 @@ def untouched(body: bytes, fields: Mapping[str, Raw]) -> bytes:
     if len(out) == len(body) or _is_unique(body, fields):
         return body
     return out
+
+
+def one_line(raw: bytes | Raw) -> bytes:
+    """JSON text without line ends between its values, as a `data:` line needs it."""
+    text = bytes(raw)
+    if b"\n" in text or b"\r" in text:
+        return msgspec.json.format(text, indent=-1)
+    return text
 
 
 def is_json(data: bytes) -> bool:

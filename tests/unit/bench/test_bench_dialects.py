@@ -42,7 +42,9 @@ def streamed(dialect: str, base: str = "a1" * 16, created: int = 1) -> bytes:
     uplink = UPSTREAMS[dialect]
     upstream = uplink.upstream("custom", "o", frozenset(), dialects.MODELS[dialect])
     question = asked(dialect, dialects.question("m", stream=True), base, created)
-    lane = Translation(uplink.side.stream(upstream), CLIENT.stream(question), None)
+    lane = Translation(
+        uplink.side.stream(upstream), CLIENT.stream(question), None, question.request
+    )
     events = dialects.events(dialect, 20)
     if dialect == "chat":
         events.insert(-1, wire.USAGE_EVENT)

@@ -61,7 +61,7 @@ mcp: {}
             "f:8: $.llm.models[1].name: expected a string, and YAML reads a bare no as false; "
             'quote it: "no"'
         ),
-        f'f:9: $.llm.models[1].provider: expected one of {kinds}, did you mean "openAI"?',
+        f'f:9: $.llm.models[1].provider: did you mean "openAI"? expected one of {kinds}',
         "f:10: $.llm.models[2].name: a model name has at most one *, at its start or end",
         "f:11: $.llm.models[2].provider.reference: no entry of llm.providers has this name",
         (

@@ -1,6 +1,8 @@
 """The door to remote content, from the side of an attacker who chooses the address."""
 
 import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -225,8 +227,53 @@ async def test_whatever_else_comes_is_the_callers_400(
         ("fc00::1", False), ("::ffff:127.0.0.1", False), ("::ffff:10.0.0.1", False),
         ("64:ff9b::a9fe:a9fe", False), ("64:ff9b::5db8:d822", True), ("2002:7f00:1::", False),
         ("ff02::1", False), ("not an address", False), ("255.255.255.255", False),
-        ("192.0.2.1", False),
+        ("192.0.2.1", False), ("168.63.129.16", False), ("::ffff:168.63.129.16", False),
+        ("192.0.0.192", False), ("100.100.100.200", False), ("192.88.99.1", False),
+        ("::127.0.0.1", False), ("::a9fe:a9fe", False), ("fec0::1", False),
+        ("fd00:ec2::254", False),
+        ("64:ff9b:1::7f00:1", False), ("2001:0:4136:e378:8000:63bf:80ff:fffe", False),
+        ("2001:db8::1", False), ("5f00::1", False), ("100::1", False),
+        ("2001:4860:4860::8888", True),
     ],
 )  # fmt: skip
 def test_only_public_addresses_are_public(address: str, public: bool) -> None:
     assert is_public(address) is public
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "//[", "http://[::1", "http://127.0.0.1:22/", "http://user@good/", "https:good",
+        "file:///etc/passwd", "gopher://good/", "http://good/\xff", "http://bad/", "//bad/x",
+        "http://good%00.evil/", "http://2130706433/", "http://0x7f.1/",
+    ],
+)  # fmt: skip
+async def test_a_redirect_to_nowhere_good_is_the_callers_400(
+    client: HttpClient, site: Site, where: str
+) -> None:
+    head = b"HTTP/1.1 302 Found\r\nlocation: %b\r\ncontent-length: 0\r\n\r\n"
+    site.answer = lambda _: head % where.encode("latin-1")
+    with pytest.raises(BadRequest) as caught:
+        await fetch(door(client, site, bad="10.0.0.1"), "http://good/")
+    assert len(site.heads) == 1
+    assert "10.0.0.1" not in caught.value.message
+
+
+async def test_names_of_callers_do_not_hold_up_those_of_providers(
+    monkeypatch: pytest.MonkeyPatch, client: HttpClient
+) -> None:
+    """A name that takes long to resolve holds a thread, which nobody else must wait for."""
+    hold = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: hold.wait(5) or [])
+    remote = RemoteDoor(client)
+    waiting = [
+        asyncio.ensure_future(remote.fetch(f"http://slow{at}/", 10, 0.2, "input"))
+        for at in range(40)
+    ]
+    try:
+        loop = asyncio.get_running_loop()
+        assert await asyncio.wait_for(loop.run_in_executor(None, lambda: 7), 1.0) == 7
+        done = await asyncio.gather(*waiting, return_exceptions=True)
+    finally:
+        hold.set()
+    assert all(isinstance(each, BadRequest) for each in done)

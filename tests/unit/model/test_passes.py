@@ -361,6 +361,15 @@ class TestStructuredOutput:
         assert [type(item) for item in got.items] == [Message, ToolCall]
         assert got.finish.reason == "tool_calls"
 
+    def test_a_tool_of_the_client_with_its_very_name_stays_the_clients(self) -> None:
+        found, _ = self.asked(tools=(FunctionTool(name=ANSWER_TOOL),))
+        assert len({tool.name for tool in found.request.tools}) == 2  # type: ignore[union-attr]
+        got = answer(
+            found, CallStart(0, "c", ANSWER_TOOL), ArgumentsDelta(0, "{}"), ItemEnd(0),
+            Finish("tool_calls"),
+        )  # fmt: skip
+        assert got.items == (ToolCall("c", ANSWER_TOOL, "{}"),)
+
     def test_text_that_came_in_place_of_the_call_is_not_lost(self) -> None:
         found, losses = self.asked()
         got = answer(found, MessageStart(0), TextDelta(0, "no"), ItemEnd(0), Finish("stop"))

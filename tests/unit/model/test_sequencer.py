@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +23,7 @@ from portico.model.events import (
 from portico.model.items import Hosted, Message, ToolCall
 from portico.model.parts import Text
 from portico.model.response import fold
-from portico.model.sequence import Sequencer
+from portico.model.sequence import MOST_ITEMS, Sequencer
 from portico.model.usage import Usage
 
 
@@ -124,3 +125,36 @@ def test_any_interleaving_gives_each_item_its_own_text(texts: list[str], random:
     assert told == [texts[key] for key in order]
     keys = [event.key for event in out if hasattr(event, "key")]
     assert keys == sorted(keys)
+
+
+def test_thousands_of_items_that_wait_come_out_one_after_the_other() -> None:
+    """All of them had ended while they waited: no recursion, no search for the next one."""
+    many = 9_000
+    starts: list[Event] = [CallStart(key, f"c{key}", "f") for key in range(many)]
+    ends: list[Event] = [ItemEnd(key) for key in reversed(range(many))]
+    out = Sequencer().feed([Started(), *starts, *ends, Finish("tool_calls")])
+    assert [item.call_id for item in fold(out).items] == [  # type: ignore[union-attr]
+        f"c{key}" for key in range(many)
+    ]
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["left open", "ended"])
+def test_an_answer_of_too_many_items_has_failed(ended: bool) -> None:
+    sequencer = Sequencer()
+    out: list[Event] = []
+    for key in range(MOST_ITEMS + 5):
+        events: list[Event] = [CallStart(key, "c", "f"), *([ItemEnd(key)] if ended else [])]
+        out += sequencer.feed(events)
+    assert sequencer.done
+    assert isinstance(out[-1], Failed)
+    assert sum(isinstance(event, CallStart) for event in out) == MOST_ITEMS
+
+
+def test_a_call_without_a_name_has_failed_and_one_without_an_id_gets_one() -> None:
+    first = run([Started("r"), CallStart(0, "", "f"), ItemEnd(0), Finish("tool_calls")])
+    other = run([Started("s"), CallStart(0, "", "f"), ItemEnd(0), Finish("tool_calls")])
+    ids = [out[1].call_id for out in (first, other)]  # type: ignore[union-attr]
+    assert all(ids)
+    assert ids[0] != ids[1], "another answer, another id"
+    failed = run([Started(), CallStart(0, "a", ""), ArgumentsDelta(0, "{}"), Finish("stop")])
+    assert [type(event) for event in failed] == [Started, Failed]

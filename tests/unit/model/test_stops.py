@@ -76,6 +76,15 @@ def test_what_looked_like_a_sequence_is_told_when_it_is_none() -> None:
     assert text(told(["a E", "N"], "END")) == "a EN"
 
 
+def test_a_longer_sequence_that_began_earlier_wins_however_the_text_is_cut() -> None:
+    for pieces in (["bcc"], ["b", "c", "c"], ["bc", "c"]):
+        answer = told(pieces, "c", "bcc")
+        assert (text(answer), answer.finish.detail) == ("", "bcc")
+    for pieces in (["bcd"], ["b", "c", "d"], ["bc"]):
+        answer = told(pieces, "c", "bcc")
+        assert (text(answer), answer.finish.detail) == ("b", "c")
+
+
 def test_a_delta_that_is_told_whole_keeps_its_probabilities() -> None:
     delta = TextDelta(0, "abc", Raw(b"[1]"))
     assert Stops(("END",)).feed([delta]) == [delta]

@@ -4,7 +4,16 @@ import pytest
 from tests.support.growth import growth
 
 from portico.errors import BadRequest
-from portico.wire.json import depth, encode, quote, shallow, splice, structure, untouched
+from portico.wire.json import (
+    depth,
+    encode,
+    one_line,
+    quote,
+    shallow,
+    splice,
+    structure,
+    untouched,
+)
 
 
 def refusal(body: bytes, **limits: int) -> BadRequest:
@@ -145,6 +154,17 @@ def test_splice_replaces_in_place_and_adds_at_the_end() -> None:
     fields = shallow(b'{"a": 1.0, "model":"x", "z":{"k" :2}}')
     out = splice(fields, {"model": quote('y"é'), "new": b"true"})
     assert out == '{"a":1.0,"model":"y\\"é","z":{"k" :2},"new":true}'.encode()
+
+
+def test_splice_leaves_the_request_as_it_was_for_the_next_provider() -> None:
+    fields = shallow(b'{"model":"x","n":1}')
+    assert splice(fields, {"model": b'"y"', "new": b"1"}) == b'{"model":"y","n":1,"new":1}'
+    assert encode(fields) == b'{"model":"x","n":1}'
+
+
+def test_one_line_changes_nothing_but_white_space_between_values() -> None:
+    assert one_line(b'{\r\n "a": ["x\\n", 1.0]\n}') == b'{"a":["x\\n",1.0]}'
+    assert one_line(b'{"a": 1}') == b'{"a": 1}'
 
 
 def test_encode_is_deterministic() -> None:

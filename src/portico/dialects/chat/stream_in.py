@@ -38,6 +38,11 @@ class ChatStreamIn:
         self._tier: str | None = None
         self._done = False
 
+    @property
+    def held_usage(self) -> Usage | None:
+        """See `StreamIn`: some servers count in every chunk."""
+        return None if self._done else self._usage
+
     def feed(self, frames: bytes) -> list[Event]:
         """The events of these whole frames."""
         out: list[Event] = []

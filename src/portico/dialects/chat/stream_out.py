@@ -30,7 +30,7 @@ from portico.model.events import (
     UsageSeen,
 )
 from portico.model.usage import Usage
-from portico.wire.json import encode
+from portico.wire.json import encode, one_line
 from portico.wire.sse import encode_event
 
 _DONE = b"data: [DONE]\n\n"
@@ -135,7 +135,7 @@ class ChatStreamOut:
         out.append(
             b'%b[{"index":0,"delta":{"content":%b},"logprobs":{"content":%b,"refusal":null},'
             b'"finish_reason":null}]%b'
-            % (self._head, encode(text), bytes(event.logprobs), self._tail)
+            % (self._head, encode(text), one_line(event.logprobs), self._tail)
         )
 
     def _refusal(self, event: RefusalDelta, out: list[bytes]) -> None:

@@ -84,7 +84,8 @@ def _rejected(name: str, status: int, message: str, fault: Fault) -> UpstreamRej
         message or "The provider answered with an error.",
         status=status,
         code=code,
-        debug=f"{name} status {status} original {fault.original_status_code}",
+        debug=f"upstream status {status}"
+        + (f", the model's {fault.original_status_code}" if fault.original_status_code else ""),
     )
     if status in _AGAIN:
         rejected.retryable = True

@@ -23,6 +23,7 @@ from portico.dialects.counts import UNREADABLE
 from portico.dialects.translate import Upstream
 from portico.errors import UpstreamFault, UpstreamProtocol
 from portico.model.events import Event, Failed, Finish, Started, UsageSeen
+from portico.model.usage import Usage
 from portico.wire.eventstream import Message, decode
 
 
@@ -38,6 +39,11 @@ class StreamIn:
         """The service tier ("" for none) once the metadata has passed."""
         self._finish: Finish | None = None
         self._done = False
+
+    @property
+    def held_usage(self) -> Usage | None:
+        """None: counts are told as they come."""
+        return None
 
     def feed(self, frames: bytes) -> list[Event]:
         """The events of these whole messages. What is not an event stream becomes `Failed`."""

@@ -20,6 +20,8 @@ from portico.model.items import Hit, Hosted
 from portico.model.parts import Citation
 
 _MOST = 512
+_MOST_SEARCHED = 64 * 1024 * 1024
+"""Characters looked through for stretches that are not where they are said to be."""
 
 
 class Sources:
@@ -116,10 +118,11 @@ def _found(chunk: GroundingChunk) -> Found | None:
 class _Offsets:
     """Bytes to characters in one text."""
 
-    __slots__ = ("_starts", "_text")
+    __slots__ = ("_left", "_starts", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._left = _MOST_SEARCHED
         self._starts: list[int] | None = None
         if not text.isascii():
             data = text.encode(errors="replace")
@@ -131,7 +134,8 @@ class _Offsets:
         first, last = self._character(start), self._character(end)
         if first < last and (not words or self._text[first:last] == words):
             return first, last
-        at = self._text.find(words) if words else -1
+        self._left -= len(self._text)
+        at = self._text.find(words) if words and self._left > 0 else -1
         return (at, at + len(words)) if at >= 0 else (None, None)
 
     def _character(self, offset: int) -> int:

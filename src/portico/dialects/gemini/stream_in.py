@@ -56,6 +56,7 @@ from portico.model.events import (
 )
 from portico.model.items import Hosted
 from portico.model.sealed import Sealed, SealedKind
+from portico.model.usage import Usage
 from portico.wire.sse import frame_data, iter_frames
 from portico.wire.text import plain, scrub
 
@@ -110,6 +111,11 @@ class Reader:
         self._reason = ""
         self._message = ""
         self._usage: UsageMetadata | None = None
+
+    @property
+    def held_usage(self) -> Usage | None:
+        """See `StreamIn`: every chunk has counts."""
+        return usage(self._usage) if self._usage is not None else None
 
     def feed(self, frames: bytes) -> list[Event]:
         """The events of whole frames."""

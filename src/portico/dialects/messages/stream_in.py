@@ -21,6 +21,7 @@ from portico.dialects.messages.lens import Counts
 from portico.dialects.messages.upstream_errors import read_error_event
 from portico.dialects.translate import Upstream
 from portico.model.events import Event, Failed
+from portico.model.usage import Usage
 from portico.wire.json import encode
 from portico.wire.sse import SHORTEST_DATA, frame_data, iter_frames
 
@@ -95,6 +96,11 @@ class MessagesStream:
         self._sequence: str | None = None
         self._details: Raw = NULL
         self._done = False
+
+    @property
+    def held_usage(self) -> Usage | None:
+        """None: counts are told as they come."""
+        return None
 
     def feed(self, frames: bytes) -> list[Event]:
         """The events of these whole frames."""
@@ -272,6 +278,9 @@ def _with_content(opened: _Open) -> None:
 
 
 def _replace(opened: _Open, name: str, value: bytes) -> None:
-    members = _decode_members(opened.raw)
+    try:
+        members = _decode_members(opened.raw)
+    except UNREADABLE:  # a name in it is not UTF-8, which nobody has looked at so far
+        return
     members[name] = Raw(value)
     opened.raw = encode(members)

@@ -37,7 +37,7 @@ from portico.model.events import (
 )
 from portico.model.sealed import Sealed
 from portico.model.usage import Usage
-from portico.wire.json import encode
+from portico.wire.json import encode, one_line
 
 _DELTA = (
     b"event: content_block_delta\n"
@@ -128,7 +128,7 @@ class MessagesOut:
         self._out.append(_PING)
 
     def _event(self, name: str, members: dict[str, Any]) -> None:
-        self._out.append(_EVENT % (name.encode(), encode({"type": name, **members})))
+        self._out.append(_EVENT % (name.encode(), one_line(encode({"type": name, **members}))))
 
     def _open(self, kind: str, block: Block | Raw) -> None:
         self._close()
@@ -194,7 +194,8 @@ class MessagesOut:
         if self._kind != "text":
             blocks_out.lose(self._asked, "dropped", "a citation that came after its text")
             return
-        self._out.append(_DELTA % (self._index, b"citations_delta", b"citation", encode(found)))
+        told = one_line(encode(found))
+        self._out.append(_DELTA % (self._index, b"citations_delta", b"citation", told))
 
     def _part(self, event: PartEnd) -> None:
         if self._thinks:

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from portico.dialects.responses.wire import NULL, REQUIRED, one_line
-from portico.wire.json import encode
+from portico.dialects.responses.wire import NULL, REQUIRED
+from portico.wire.json import encode, one_line
 
 _REPEATED = (
     "instructions", "max_output_tokens", "max_tool_calls", "metadata", "parallel_tool_calls",

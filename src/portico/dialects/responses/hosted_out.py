@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from portico.dialects.responses.wire import ALIEN, one_line
+from portico.dialects.responses.wire import ALIEN
 from portico.model.items import Hosted, Status
 from portico.model.losses import Loss, Losses
-from portico.wire.json import encode
+from portico.wire.json import encode, one_line
 
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode

@@ -14,7 +14,6 @@ from msgspec import Raw
 from portico.dialects.responses.echo import echo
 from portico.dialects.responses.hosted_out import HostedItem, has_form
 from portico.dialects.responses.items_in import OWN_SUMMARY
-from portico.dialects.responses.wire import one_line
 from portico.dialects.translate import Asked
 from portico.errors import PorticoError
 from portico.model.events import Finish
@@ -32,7 +31,7 @@ from portico.model.parts import Citation, Part, Refusal, Text
 from portico.model.response import GenerateResponse
 from portico.model.sealed import PREFIX, Sealed
 from portico.model.usage import Usage
-from portico.wire.json import encode, quote
+from portico.wire.json import encode, one_line, quote
 
 REASONING_ID = f"rs_{PREFIX}"
 """Ids of reasoning items begin with it: where such an item comes back without a proof, nothing else

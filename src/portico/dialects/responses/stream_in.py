@@ -23,6 +23,7 @@ from portico.dialects.responses.response_in import (
 from portico.dialects.responses.upstream_errors import fault_of
 from portico.dialects.translate import Upstream
 from portico.model.events import Event, Failed, Started
+from portico.model.usage import Usage
 from portico.wire.sse import SHORTEST_DATA, frame_data, frame_event, iter_frames
 
 
@@ -82,6 +83,11 @@ class Reader:
         self._called = False
         self._started = False
         self._over = False
+
+    @property
+    def held_usage(self) -> Usage | None:
+        """None: counts come with the end."""
+        return None
 
     def feed(self, frames: bytes) -> list[Event]:
         """The events of these whole frames."""

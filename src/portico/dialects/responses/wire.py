@@ -93,11 +93,3 @@ NULL = Raw(b"null")
 ALIEN = "portico:"
 """Before the type of a hosted item that this API has no type for. Open Responses wants extensions
 prefixed: https://www.openresponses.org/specification, 2026-11-21"""
-
-
-def one_line(raw: bytes | Raw) -> bytes:
-    """JSON text without line ends between its values, as a `data:` line needs it."""
-    text = bytes(raw)
-    if b"\n" in text or b"\r" in text:
-        return msgspec.json.format(text, indent=-1)
-    return text

@@ -99,7 +99,8 @@ def _structured(
     if can.json_schema if wanted.kind == "json_schema" else can.json_object:
         return None
     offered = changes.get("tools", request.tools)
-    name = names.wire("function", ANSWER_TOOL, None)
+    taken = names.back(ANSWER_TOOL) is not None  # by a tool of the client
+    name = names.wire("function", ANSWER_TOOL, "portico" if taken else None)
     tool = FunctionTool(
         name=name,
         description=wanted.description or "Give the final answer by calling this tool.",

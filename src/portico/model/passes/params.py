@@ -65,7 +65,7 @@ def parameters(request: GenerateRequest, can: Capabilities, losses: Losses) -> d
         changes[name] = nothing
         if value not in _DEFAULTS.get(name, ()):
             what = "has no effect on the answer and is" if name in _HINTS else "is"
-            losses.append(Loss(path(who, name), "dropped", f"{what} not known to this provider"))
+            losses.append(Loss(path(who, name), "dropped", f"{what} not taken by this model"))
     _ranges(request, can, changes, losses)
     if request.choices > 1 and "choices" not in has:
         raise BadRequest(
@@ -131,7 +131,8 @@ def _reasoning(
         losses.append(Loss(path(who, "budget"), "dropped", "this model has no such setting"))
         budget = None
     if summary is not None and "summary" not in can.parameters:
-        if summary != "none":
+        # Thoughts that are shown are the default of the Messages API, not something asked for.
+        if summary != "none" and not (who == "messages" and summary == "auto"):
             losses.append(Loss(path(who, "summary"), "dropped", "this provider gives none"))
         summary = None
     if effort is None and budget is None and summary is None:

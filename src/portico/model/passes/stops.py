@@ -44,23 +44,29 @@ class Stops:
                 if kind is Finish or kind is Failed:
                     for key in list(self._tails):
                         self._flush(key, out)
-                out.append(event)
+                self._pass(event, out)
             else:
                 self._flush(event.key, out)  # type: ignore[union-attr]
-                out.append(event)
+                self._pass(event, out)
         return out
+
+    def _pass(self, event: Event, out: list[Event]) -> None:
+        """An event behind text that was held back, which may turn out to hold the cut."""
+        if self._hit is not None:
+            self._after(event, out)
+        else:
+            out.append(event)
 
     def _text(self, event: TextDelta, out: list[Event]) -> None:
         key = event.key
         tail = self._tails.pop(key, "")
         text = tail + event.text
         at, found = self._find(text)
-        if found is not None:
-            self._hit, self._key = found, key
-            if at:
-                out.append(TextDelta(key, text[:at]))
-            return
         keep = self._begun(text)
+        # a longer sequence may have begun before the one that is whole
+        if found is not None and at <= len(text) - keep:
+            self._cut(key, text[:at], found, out)
+            return
         if keep:
             self._tails[key] = text[-keep:]
         if not tail and not keep:
@@ -85,9 +91,20 @@ class Stops:
                 return size
         return 0
 
+    def _cut(self, key: int, text: str, found: str, out: list[Event]) -> None:
+        self._hit, self._key = found, key
+        if text:
+            out.append(TextDelta(key, text))
+
     def _flush(self, key: int, out: list[Event]) -> None:
+        """Nothing more comes of this text: what was held back is what it is."""
         tail = self._tails.pop(key, "")
-        if tail:
+        if not tail or self._hit is not None:
+            return
+        at, found = self._find(tail)
+        if found is not None:
+            self._cut(key, tail[:at], found, out)
+        else:
             out.append(TextDelta(key, tail))
 
     def _after(self, event: Event, out: list[Event]) -> None:

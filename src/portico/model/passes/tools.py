@@ -41,11 +41,12 @@ def tools(
     """Fit definitions and choice. Raises `BadRequest` when the tool that must be used is none."""
     out: list[Tool] = []
     refs: list[ToolRef] = []
+    known: set[ToolRef] = set()
     for index, tool in enumerate(request.tools):
         fitted = _one(tool, tool_at(request.dialect, tool, index), can, names, losses)
         if fitted is not None:
             ref = _ref(tool)
-            if ref in refs and not isinstance(tool, HostedTool):
+            if ref in known and not isinstance(tool, HostedTool):
                 raise BadRequest(
                     f"Invalid 'tools[{index}]': another tool has the name '{ref.name[:64]}' too.",
                     code="invalid_value",
@@ -53,6 +54,7 @@ def tools(
                 )
             out.append(fitted)
             refs.append(ref)
+            known.add(ref)
     if not can.namespaces and any(request.namespaces.values()):
         reason = "namespaces became prefixes of names; what describes them was left out"
         losses.append(Loss("tools", "adapted", reason))

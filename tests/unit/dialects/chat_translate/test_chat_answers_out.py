@@ -441,6 +441,15 @@ def test_nothing_follows_the_end() -> None:
     assert out.cut(UpstreamTruncated("x")) == b""
 
 
+def test_logprobs_that_came_over_several_lines_go_out_in_one() -> None:
+    raw = msgspec.Raw(b'[\r\n {"token": "x",\n "logprob": -0.5}\n]')
+    events: list[Event] = [
+        Started(), MessageStart(0), TextDelta(0, "x", raw), ItemEnd(0), Finish("stop"),
+    ]  # fmt: skip
+    found = payloads(stream(events))
+    assert found[1]["choices"][0]["logprobs"]["content"] == [{"token": "x", "logprob": -0.5}]
+
+
 def test_logprobs_are_relayed() -> None:
     token = {"token": "x", "logprob": -0.5, "bytes": [120], "top_logprobs": []}
     raw = msgspec.Raw(json.dumps([token]).encode())

@@ -251,3 +251,24 @@ def test_what_is_no_message_is_a_protocol_error(body: bytes) -> None:
 @given(st.binary(max_size=200), st.integers(200, 599))
 def test_any_error_body_gives_a_typed_error(body: bytes, status: int) -> None:
     assert isinstance(UPSTREAM.read_error(status, {}, body), UpstreamFault)
+
+
+def test_a_block_with_a_name_that_is_not_utf8_is_still_told() -> None:
+    frames = (
+        (
+            b'{"type":"content_block_start","index":0,"content_block":'
+            b'{"type":"server_tool_use","id":"a","name":"web_search","\xff":1}}'
+        ),
+        (
+            b'{"type":"content_block_delta","index":0,"delta":'
+            b'{"type":"input_json_delta","partial_json":"{\\"query\\":\\"x\\"}"}}'
+        ),
+        b'{"type":"content_block_stop","index":0}',
+        b'{"type":"message_delta","delta":{"stop_reason":"end_turn"}}',
+        b'{"type":"message_stop"}',
+    )
+    stream = MessagesStream(upstream())
+    events = stream.feed(b"".join([b"data: %b\n\n" % frame for frame in frames]))
+    (item,) = fold(sequenced(events)).items
+    assert isinstance(item, Hosted)
+    assert item.input == "x"
