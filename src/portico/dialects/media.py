@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from urllib.parse import unquote_to_bytes
+import re
 
 from portico.model.parts import Source
 
@@ -25,6 +25,7 @@ _MAGIC = (
     (b"ID3", "audio/mpeg"), (b"PK\x03\x04", "application/zip"),
 )  # fmt: skip
 UNKNOWN = "application/octet-stream"
+_BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 
 
 def source(text: str, media_type: str = "", filename: str = "") -> Source:
@@ -75,6 +76,15 @@ def text_of(found: Source) -> str | None:
         return None
 
 
+def _from_percent(text: str) -> bytes:
+    """Percent-encoded bytes, in time and space that do not depend on how much is encoded: they are
+    written as quoted-printable, which is the same but for the sign. Raises ValueError."""
+    if _BARE_PERCENT(text) is not None:
+        raise ValueError("a data URL has two hexadecimal digits behind each percent sign")
+    quoted = text.replace("=", "%3D").replace("%", "=")
+    return binascii.a2b_qp(quoted.encode("utf-8", "surrogatepass"))
+
+
 def _data_url(text: str, media_type: str, filename: str) -> Source:
     comma = text.find(",", 5, 512)
     if comma < 0:
@@ -87,7 +97,7 @@ def _data_url(text: str, media_type: str, filename: str) -> Source:
             kind = _type(media_type, filename, data)
         return Source("base64", data, kind)
     # RFC 2397: percent-encoded; text/plain when no type is given
-    from_percent = unquote_to_bytes(text[comma + 1 :])
+    from_percent = _from_percent(text[comma + 1 :])
     return Source("base64", base64.b64encode(from_percent).decode("ascii"), kind or "text/plain")
 
 

@@ -77,6 +77,16 @@ def test_a_count_that_cannot_be_is_no_count(upstream: str, count: int) -> None:
     assert 0 <= found <= 2**53
 
 
+@pytest.mark.parametrize(
+    "url", ["http://[", "https://[::1]:x/a.png", "http://a]b/", "https://\u2100/"]
+)
+@pytest.mark.parametrize("upstream", ["gemini", "messages", "responses"])
+def test_an_address_nobody_can_read_is_for_the_provider_to_refuse(upstream: str, url: str) -> None:
+    image = {"type": "image_url", "image_url": {"url": url}}
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": [image]}]}).encode()
+    assert "image_url" not in json.loads(Pair(case("text"), "chat", upstream, body).payload)
+
+
 def _time(upstream: str, stream: list[bytes]) -> float:
     reader, sequencer = UPSTREAMS[upstream].side.stream(pair("messages", upstream).upstream), None
     sequencer = Sequencer()

@@ -28,6 +28,7 @@ from portico.model.passes.content import remote
 from portico.model.passes.fit import ANSWER_TOOL, Fitted, fit
 from portico.model.passes.names import ToolNames, call_id
 from portico.model.passes.params import nearest
+from portico.model.passes.restore import Emulation, Restore
 from portico.model.passes.schema import mismatch
 from portico.model.passes.unwrap import InputText
 from portico.model.request import GenerateRequest, OutputFormat, ReasoningAsk
@@ -413,3 +414,13 @@ class TestInputText:
     def test_a_cut_call_keeps_what_came(self) -> None:
         reader = InputText()
         assert reader.feed('{"input":"abc') + reader.end() == "abc"
+
+
+def test_a_structured_answer_that_broke_off_at_once_is_no_empty_message() -> None:
+    """A message begins with its first word, whatever stands for it upstream."""
+    start: list[Event] = [CallStart(0, "c", "answer"), ItemEnd(0)]
+    restore = Restore(ToolNames(NARROW), False, None, Emulation("answer", None), [])
+    assert [type(event) for event in restore.feed(start)] == [ItemEnd]
+    restore = Restore(ToolNames(NARROW), False, None, Emulation("answer", None), [])
+    whole: list[Event] = [CallStart(0, "c", "answer"), ArgumentsDelta(0, "{}"), ItemEnd(0)]
+    assert [type(event) for event in restore.feed(whole)] == [MessageStart, TextDelta, ItemEnd]

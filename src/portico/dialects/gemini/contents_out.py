@@ -2,7 +2,6 @@
 
 from base64 import b64encode
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Raw, Struct
@@ -294,7 +293,8 @@ class _Writer:
 
     def _address(self, found: Source, part: Part) -> Json:
         data: Json = {"fileUri": found.value}
-        kind = found.media_type or of_name(urlsplit(found.value).path)
+        # no parsing: an address nobody can read is for the provider to refuse
+        kind = found.media_type or of_name(found.value.partition("#")[0].partition("?")[0])
         if not kind and self._vertex:
             kind = _GUESS[type(part)]
         if kind:

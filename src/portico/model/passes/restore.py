@@ -102,7 +102,6 @@ class Restore:
                 self._losses.append(
                     Loss("output", "dropped", "text beside the structured answer was left out")
                 )
-            out.append(MessageStart(event.key))
             return
         if self._allowed is not None and wire not in self._allowed:
             self._hidden.add(event.key)
@@ -124,6 +123,8 @@ class Restore:
 
     def _arguments(self, event: ArgumentsDelta, out: list[Event]) -> None:
         if event.key == self._emulated:
+            if not self._answer:  # a message begins with its first word
+                out.append(MessageStart(event.key))
             self._answer.append(event.text)
             out.append(TextDelta(event.key, event.text))
             return
