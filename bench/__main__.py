@@ -15,16 +15,20 @@ from bench import (
     machine,
     memory,
     report,
+    report_state,
+    responses,
     servers,
     splice,
     start,
+    state,
     stream,
+    tables,
     translate,
     wire,
 )
 from bench.proc import Cpus, allow_open_files
 
-MEASURES = ("splice", "stream", "memory", "start", "translate")
+MEASURES = ("splice", "stream", "memory", "start", "translate", "state")
 
 METHOD = """\
 One process of each kind: `portico serve` with one worker, API key check, metrics and access log on
@@ -58,6 +62,27 @@ requests and tokens in the gateway's `/metrics` were compared with what the clie
 translated was read in full once; streams were then compared without their ids and times."""
 
 
+STATE_METHOD = """\
+`portico serve` with one worker, key check, metrics and access log on, and a SQLite file as it
+writes it: each commit is on the disk (`synchronous=FULL`) before its answer is sent. Rounds with
+and without `store: false` are interleaved. CPU is user + system time of all threads of the process
+from `/proc/PID/stat`; what the kernel does for its disks on its own threads is nobody's. {pinning}.
+
+Whole answers: wrk, 1 thread, {connections} connections, a {ask}-byte Responses request. The
+provider that speaks Responses is an nginx that returns a {answer}-byte answer with ids of their own
+in each, because an id that came before is not stored again; one that speaks Chat gets
+what "Translation" is measured with. Streams: {streams} connections, {events} events of the
+provider, {interval:g} ms apart. CPU is per stream, of which one response is stored.
+
+Chains and the database are measured with the classes of the gateway's store: a chain from its
+record to the input that a provider gets, and one response by its id. {postgres}The large
+database is filled by SQL with rows of the same kind, and deleted when it was measured. Found over
+HTTP: one connection, a plain Python client, whose own time is in the figure.
+
+Every stored answer was asked for once in each lane and came back as it was sent. Answers, streams
+and counts were checked as in the other measures."""
+
+
 @dataclass(frozen=True)
 class Effort:
     """How long to measure."""
@@ -66,10 +91,11 @@ class Effort:
     seconds: float
     memory_rounds: int
     start_rounds: int
+    rows: int
 
 
-FULL = Effort(rounds=5, seconds=4, memory_rounds=3, start_rounds=7)
-QUICK = Effort(rounds=3, seconds=1, memory_rounds=1, start_rounds=3)
+FULL = Effort(rounds=5, seconds=4, memory_rounds=3, start_rounds=7, rows=report_state.ROWS)
+QUICK = Effort(rounds=3, seconds=1, memory_rounds=1, start_rounds=3, rows=100_000)
 
 
 def main() -> int:
@@ -78,6 +104,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument(
         "--only", action="append", choices=MEASURES, help="one measure (may be repeated)"
+    )
+    parser.add_argument(
+        "--no-large", action="store_true", help="without the large database (gigabytes of disk)"
     )
     options = parser.parse_args()
     missing = servers.missing_tools()
@@ -104,15 +133,25 @@ def main() -> int:
                 results.start = start.measure(rig, effort.start_rounds)
             if "translate" in wanted:
                 results.translate = translate.measure(rig, effort.rounds, effort.seconds)
+            if "state" in wanted:
+                rows = 0 if options.no_large else effort.rows
+                results.state = state.measure(rig, effort.rounds, effort.seconds, rows)
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         print(f"\nthe benchmark could not go on: {error}", file=sys.stderr)
         return 1
     text = _document(facts, results, effort, pinning, options.quick, load)
     print("\n" + text[text.index("## ") :])
-    path = servers.ROOT / ("results.md" if wanted == MEASURES else ".work/results.md")
+    path = servers.ROOT / _file(wanted, whole=not (options.quick or options.no_large))
     path.write_text(text)
     print(f"written to {path}")
     return 0
+
+
+def _file(wanted: tuple[str, ...], *, whole: bool) -> str:
+    """Where the report goes: runs that are not to be quoted leave the real ones alone."""
+    if wanted == MEASURES:
+        return "results.md"
+    return "results-state.md" if wanted == ("state",) and whole else ".work/results.md"
 
 
 def _traffic(
@@ -171,7 +210,7 @@ def _document(
         f"min / median / max: answers and streams over {effort.rounds} rounds of "
         f"{effort.seconds:g} s, memory over {effort.memory_rounds}, start over "
         f"{effort.start_rounds}" + (" (`--quick`: too short to quote)." if quick else "."),
-        report.table(["", ""], [[name, value] for name, value in facts]),
+        tables.table(["", ""], [[name, value] for name, value in facts]),
         "## Against the bounds",
         report.bounds_table(report.bounds(results)),
         "Decided by the median as measured; figures are rounded away from the good side.",
@@ -197,7 +236,27 @@ def _document(
         parts += ["## Start", report.start_table(results.start)]
     if results.translate is not None:
         parts += _translated(results.translate)
-    return "\n\n".join([*parts, "## Method", method]) + "\n"
+    if results.state is not None:
+        parts += report_state.state_sections(results.state)
+    methods = [method] if results != report.Results(state=results.state) else []
+    if results.state is not None:
+        methods.append(_state_method(pinning))
+    return "\n\n".join([*parts, "## Method", *methods]) + "\n"
+
+
+def _state_method(pinning: str) -> str:
+    return STATE_METHOD.format(
+        pinning=pinning[0].upper() + pinning[1:],
+        connections=splice.CONNECTIONS,
+        ask=len(dialects.question(dialects.MODELS["chat"], stream=False, store=True)),
+        answer=len(responses.answer(0)),
+        streams=state.CONNECTIONS,
+        events=state.EVENTS,
+        interval=state.INTERVAL * 1000,
+        postgres=""
+        if os.environ.get(state.POSTGRES)
+        else f"PostgreSQL is measured where {state.POSTGRES} names one. ",
+    )
 
 
 def _translated(translated: translate.Translate) -> list[str]:

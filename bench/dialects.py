@@ -21,53 +21,55 @@ BATCH = 8
 """Events per write where a provider sends several at once."""
 MIB = 1024 * 1024
 
-_TEXT = (
+TEXT = (
     "Once upon a time a fox found a warm den and everyone was happy ever after in the quiet "
     "green forest."
 )
-_WORDS = (" the", " fox", " ran", " home", " and", " slept", " well", ".")
-_INSTRUCTIONS = "You are a helpful assistant that answers concisely."
-_ASK = "Tell me a story about a fox. Make it last two or three sentences and end happily."
+WORDS = (" the", " fox", " ran", " home", " and", " slept", " well", ".")
+INSTRUCTIONS = "You are a helpful assistant that answers concisely."
+ASK = "Tell me a story about a fox. Make it last two or three sentences and end happily."
 _TIMES = re.compile(rb'"(created|completed)_at":\d+')
 _ID = re.compile(rb'"id":"resp_([0-9a-f]{16,64})"')
 
 
-def question(model: str, stream: bool) -> bytes:
-    """The body of a Responses request."""
-    content = [{"type": "input_text", "text": _ASK}]
-    return _ask(model, content, stream)
+def question(model: str, stream: bool, store: bool = False) -> bytes:
+    """The body of a Responses request. What it makes is stored where `store` says so: that is
+    measured by itself (`bench.state`)."""
+    content = [{"type": "input_text", "text": ASK}]
+    return _ask(model, content, stream, store)
 
 
 def pictures(model: str) -> bytes:
     """A Responses request of a little over 1 MiB: a question about two images in data URLs."""
     some = random.Random(1)
-    content: list[dict[str, str]] = [{"type": "input_text", "text": _ASK}]
+    content: list[dict[str, str]] = [{"type": "input_text", "text": ASK}]
     for _ in range(2):
         image = b"\x89PNG\r\n\x1a\n" + some.randbytes(MIB * 3 // 8)
         url = "data:image/png;base64," + base64.b64encode(image).decode()
         content.append({"type": "input_image", "image_url": url, "detail": "auto"})
-    return _ask(model, content, stream=False)
+    return _ask(model, content, stream=False, store=False)
 
 
-def _ask(model: str, content: list[dict[str, str]], stream: bool) -> bytes:
+def _ask(model: str, content: list[dict[str, str]], stream: bool, store: bool) -> bytes:
     body: dict[str, Any] = {
         "model": model,
-        "instructions": _INSTRUCTIONS,
+        "instructions": INSTRUCTIONS,
         "input": [{"role": "user", "content": content}],
         "temperature": 0.7,
         "max_output_tokens": 256,
+        "store": store,
     }
     return wire.compact({**body, "stream": True} if stream else body)
 
 
 def answer(dialect: str) -> bytes:
     """The whole answer of a provider, with the members that the real ones send."""
-    return wire.compact(_chat() if dialect == "chat" else _messages(_TEXT))
+    return wire.compact(_chat() if dialect == "chat" else _messages(TEXT))
 
 
 def _chat() -> dict[str, Any]:
     message: dict[str, Any] = {
-        "role": "assistant", "content": _TEXT, "refusal": None, "annotations": [],
+        "role": "assistant", "content": TEXT, "refusal": None, "annotations": [],
     }  # fmt: skip
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     usage = {
@@ -120,7 +122,7 @@ def events(dialect: str, count: int) -> list[bytes]:
 
 
 def _messages_events(count: int) -> list[bytes]:
-    words = [{"type": "text_delta", "text": _WORDS[i % len(_WORDS)]} for i in range(_deltas(count))]
+    words = [{"type": "text_delta", "text": WORDS[i % len(WORDS)]} for i in range(_deltas(count))]
     stop = {"stop_reason": "end_turn", "stop_sequence": None}
     return [
         _event("message_start", message=_messages(None)),
@@ -144,7 +146,7 @@ def _event(name: str, **members: object) -> bytes:
 def streamed_text(dialect: str, count: int) -> str:
     """What the deltas of `events` say."""
     deltas = count - 3 if dialect == "chat" else _deltas(count)
-    return "".join(_WORDS[i % len(_WORDS)] for i in range(deltas))
+    return "".join(WORDS[i % len(WORDS)] for i in range(deltas))
 
 
 def batched(pieces: list[bytes], size: int) -> list[bytes]:
@@ -157,18 +159,20 @@ def wrong_answer(status: int, body: bytes) -> str:
     if status != 200:
         return f"answered {status} {body[:300]!r}"
     try:
-        return _wrong_response(json.loads(body), _TEXT)
+        return _wrong_response(json.loads(body), TEXT)
     except (ValueError, LookupError, TypeError) as error:
         return f"no Responses answer ({error!r}): {body[:300]!r}"
 
 
-def wrong_stream(body: bytes, text: str) -> str:
-    """What is wrong with a Responses stream that should say `text`; empty if nothing is."""
-    *frames, last, nothing = body.split(b"\n\n")
-    if (last, nothing) != (b"data: [DONE]", b""):
-        return "no [DONE] at the end"
+def wrong_stream(body: bytes, text: str, done: bool = True) -> str:
+    """What is wrong with a Responses stream that should say `text`; empty if nothing is. OpenAI's
+    own streams have no `[DONE]` at the end: `done` says whether this one has."""
+    end = b"\n\ndata: [DONE]\n\n" if done else b"\n\n"
+    frames, found, rest = body.rpartition(end)
+    if not found or rest:
+        return "no [DONE] at the end" if done else "not whole at the end"
     try:
-        return _wrong_events([_parsed(frame) for frame in frames], text)
+        return _wrong_events([_parsed(frame) for frame in frames.split(b"\n\n")], text)
     except (ValueError, LookupError, TypeError) as error:
         return f"no Responses stream ({error!r})"
 

@@ -35,6 +35,19 @@ def cpu_seconds(root: int) -> float:
     return ticks / TICK
 
 
+def sleeps(root: int) -> dict[int, int]:
+    """How often each thread that is not a process's first has gone to sleep, in `root` and its
+    descendants: one that is given nothing to do stays asleep."""
+    found = {}
+    for pid in tree(root):
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
+            if int(thread) != pid:
+                status = Path(f"/proc/{pid}/task/{thread}/status").read_text()
+                said = status.partition("\nvoluntary_ctxt_switches:")[2]
+                found[int(thread)] = int(said.split()[0])
+    return found
+
+
 def resident_bytes(root: int) -> int:
     """Resident memory of `root` and its descendants (pages they share count for each)."""
     pages = 0

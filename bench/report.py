@@ -1,22 +1,20 @@
 """From measured rounds to bounds and tables. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import sub, truediv
-from typing import Any
 
 from bench.dialects import NAMES, UPSTREAMS
 from bench.memory import Memory
+from bench.report_state import state_bounds, state_cautions
 from bench.splice import Splice
 from bench.start import Start
+from bench.state import State
 from bench.stats import Bound, Spread, paired
 from bench.stream import Round as StreamRound
 from bench.stream import Stream
+from bench.tables import Rounds, pair, spread, table, targets, triple
 from bench.translate import Translate
-
-Rounds = Mapping[str, Sequence[Any]]
-"""Per target, rounds in the order they were run: `splice.Round` or `stream.Round`."""
-
 
 QUIET = 0.5
 """Load average up to which a machine counts as idle."""
@@ -36,6 +34,7 @@ class Results:
     memory: Memory | None = None
     start: Start | None = None
     translate: Translate | None = None
+    state: State | None = None
 
 
 def bounds(results: Results) -> list[Bound]:
@@ -43,22 +42,23 @@ def bounds(results: Results) -> list[Bound]:
     splice, stream, memory, start = results.splice, results.stream, results.memory, results.start
     return [
         Bound("whole answers: CPU per request, gateway / nginx", "x", 3.0,
-              _pair(splice.rounds if splice else None, "cpu_us", "nginx", truediv)),
+              pair(splice.rounds if splice else None, "cpu_us", "nginx", truediv)),
         Bound("whole answers: requests/s, gateway / nginx (25,000 / 90,000)", "x", 25 / 90,
-              _pair(splice.rounds if splice else None, "rate", "nginx", truediv),
+              pair(splice.rounds if splice else None, "rate", "nginx", truediv),
               at_most=False, digits=3),
         Bound("streams: CPU per relayed event, gateway / nginx", "x", 2.5,
-              _pair(stream.rounds if stream else None, "cpu_us", "nginx", truediv)),
+              pair(stream.rounds if stream else None, "cpu_us", "nginx", truediv)),
         Bound("streams: added time to first event, median, 200 at once", "ms", 1.0,
-              _pair(stream.rounds if stream else None, "p50", "direct", sub), digits=3),
+              pair(stream.rounds if stream else None, "p50", "direct", sub), digits=3),
         Bound("5,000 open streams: resident memory", "MiB", 400,
-              _spread(memory.full if memory and memory.complete else None), digits=1),
+              spread(memory.full if memory and memory.complete else None), digits=1),
         Bound("idle: resident memory", "MiB", 70,
-              _spread(memory.idle if memory else None), digits=1),
-        Bound("`import portico`", "ms", 250, _spread(start.package if start else None), digits=1),
+              spread(memory.idle if memory else None), digits=1),
+        Bound("`import portico`", "ms", 250, spread(start.package if start else None), digits=1),
         Bound("process start to the first answer", "ms", 1000,
-              _spread(start.serving if start else None), digits=0),
+              spread(start.serving if start else None), digits=0),
         *_translate_bounds(results.translate),
+        *state_bounds(results.state),
     ]  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def _translate_bounds(translate: Translate | None) -> list[Bound]:
     given = translate or Translate()
     rows = [
         Bound(f"Responses to {NAMES[each]}: CPU per request, gateway / nginx", "x", 8.0,
-              _pair(given.whole, "cpu_us", f"nginx {each}", truediv, f"gateway {each}"))
+              pair(given.whole, "cpu_us", f"nginx {each}", truediv, f"gateway {each}"))
         for each in UPSTREAMS
     ]  # fmt: skip
     rows += [
@@ -78,7 +78,7 @@ def _translate_bounds(translate: Translate | None) -> list[Bound]:
         rounds = given.pictures.get(f"gateway {each}", [])
         rows.append(
             Bound(f"Responses to {NAMES[each]}: CPU per request of 1 MiB with images", "ms", 15.0,
-                  _spread([one.cpu_us / 1000 for one in rounds]))
+                  spread([one.cpu_us / 1000 for one in rounds]))
         )  # fmt: skip
     return rows
 
@@ -94,7 +94,7 @@ def _per_request(translate: Translate, stream: str) -> Spread | None:
 
 def problems(results: Results) -> list[str]:
     """Everything that was wrong with answers or counts."""
-    parts = (results.splice, results.stream, results.memory, results.translate)
+    parts = (results.splice, results.stream, results.memory, results.translate, results.state)
     return [problem for part in parts if part is not None for problem in part.problems]
 
 
@@ -121,6 +121,8 @@ def cautions(results: Results, load_average: float) -> list[str]:
     if translate is not None:
         single = {name: translate.streams.get(name, []) for name in UPSTREAMS}
         notes += _disturbed("Translated streams", single, translate.streams)
+    if results.state is not None:
+        notes += state_cautions(results.state)
     return notes
 
 
@@ -166,7 +168,7 @@ def splice_table(splice: Splice) -> str:
         ("requests/s", "rate", 0), ("CPU us per request", "cpu_us", 2), ("CPU busy", "busy", 2),
         ("p50 ms", "p50", 2), ("p99 ms", "p99", 2),
     ]  # fmt: skip
-    return _targets(splice.rounds, columns)
+    return targets(splice.rounds, columns)
 
 
 def translate_table(translate: Translate) -> str:
@@ -177,13 +179,13 @@ def translate_table(translate: Translate) -> str:
     ]  # fmt: skip
     ratios = [
         [NAMES[each], *(
-            triple(_pair(translate.whole, key, f"nginx {each}", truediv, f"gateway {each}"), 3)
+            triple(pair(translate.whole, key, f"nginx {each}", truediv, f"gateway {each}"), 3)
             for key in ("cpu_us", "rate", "p50", "p99")
         )]
         for each in UPSTREAMS
     ]  # fmt: skip
     heads = ["gateway / nginx, x", "CPU per request", "requests/s", "p50", "p99"]
-    return _targets(translate.whole, columns) + "\n\n" + table(heads, ratios)
+    return targets(translate.whole, columns) + "\n\n" + table(heads, ratios)
 
 
 def translate_streams_table(translate: Translate) -> str:
@@ -195,7 +197,7 @@ def translate_streams_table(translate: Translate) -> str:
     ]  # fmt: skip
     ratios = [[name, triple(_per_request(translate, name), 3)] for name in translate.streams]
     return (
-        _targets(translate.streams, columns)
+        targets(translate.streams, columns)
         + "\n\n"
         + table(["event / nginx's request", "CPU, x"], ratios)
     )
@@ -207,7 +209,7 @@ def pictures_table(translate: Translate) -> str:
         ("requests/s", "rate", 0), ("CPU us per request", "cpu_us", 0), ("CPU busy", "busy", 2),
         ("p50 ms", "p50", 2), ("p99 ms", "p99", 2),
     ]  # fmt: skip
-    return _targets(translate.pictures, columns)
+    return targets(translate.pictures, columns)
 
 
 def stream_table(stream: Stream) -> str:
@@ -220,13 +222,13 @@ def stream_table(stream: Stream) -> str:
     added = [
         [
             target,
-            triple(_pair(stream.rounds, "p50", "direct", sub, target), 3),
-            triple(_pair(stream.rounds, "p99", "direct", sub, target), 3),
+            triple(pair(stream.rounds, "p50", "direct", sub, target), 3),
+            triple(pair(stream.rounds, "p99", "direct", sub, target), 3),
         ]
         for target in ("nginx", "gateway")
     ]
     heads = ["added to direct", "first event p50 ms", "first event p99 ms"]
-    return _targets(stream.rounds, columns) + "\n\n" + table(heads, added)
+    return targets(stream.rounds, columns) + "\n\n" + table(heads, added)
 
 
 def memory_table(memory: Memory) -> str:
@@ -234,8 +236,8 @@ def memory_table(memory: Memory) -> str:
     return table(
         ["MiB", "idle", f"{memory.streams:,} open streams", "after they ended"],
         [
-            ["gateway", *(triple(_spread(v), 1) for v in (memory.idle, memory.full, memory.after))],
-            ["nginx", *(triple(_spread(v), 1) for v in (memory.nginx_idle, memory.nginx_full)), ""],
+            ["gateway", *(triple(spread(v), 1) for v in (memory.idle, memory.full, memory.after))],
+            ["nginx", *(triple(spread(v), 1) for v in (memory.nginx_idle, memory.nginx_full)), ""],
         ],
     )
 
@@ -248,61 +250,10 @@ def start_table(start: Start) -> str:
         ("process start to the first 200 of `/v1/models`", start.serving),
         ("process start to the first 200 of `/healthz/live`", start.admin),
     ]
-    return table(["", "ms"], [[name, triple(_spread(values), 1)] for name, values in rows])
+    return table(["", "ms"], [[name, triple(spread(values), 1)] for name, values in rows])
 
 
 def ratios_table(rounds: Rounds, columns: Sequence[tuple[str, str]]) -> str:
     """Gateway over nginx, round by round."""
-    rows = [[name, triple(_pair(rounds, key, "nginx", truediv), 3)] for name, key in columns]
+    rows = [[name, triple(pair(rounds, key, "nginx", truediv), 3)] for name, key in columns]
     return table(["gateway / nginx", "x"], rows)
-
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose columns line up in a terminal too."""
-    widths = [max(len(cells[i]) for cells in [heads, *rows]) for i in range(len(heads))]
-    lines = [heads, ["-" * width for width in widths], *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |"
-        for line in lines
-    )
-
-
-def triple(spread: Spread | None, digits: int) -> str:
-    """`min / median / max`."""
-    if spread is None:
-        return ""
-    return " / ".join(f"{v:,.{digits}f}" for v in (spread.low, spread.middle, spread.high))
-
-
-def _targets(rounds: Rounds, columns: Sequence[tuple[str, str, int]]) -> str:
-    rows = []
-    for target, values in rounds.items():
-        cells = [triple(_spread([getattr(one, key) for one in values]), digits)
-                 for _, key, digits in columns]  # fmt: skip
-        if target == "direct":
-            skipped = ("cpu_us", "busy")
-            cells = ["" if column[1] in skipped else cell
-                     for cell, column in zip(cells, columns, strict=True)]  # fmt: skip
-        rows.append([target, *cells])
-    return table(["min / median / max", *(head for head, _, _ in columns)], rows)
-
-
-def _spread(values: Sequence[float] | None) -> Spread | None:
-    return Spread.of(values) if values else None
-
-
-def _pair(
-    rounds: Rounds | None,
-    key: str,
-    other: str,
-    combine: Callable[[float, float], float],
-    target: str = "gateway",
-) -> Spread | None:
-    """`target` against `other`, round by round; None unless every round has both."""
-    if rounds is None:
-        return None
-    above = [getattr(one, key) for one in rounds.get(target, ())]
-    below = [getattr(one, key) for one in rounds.get(other, ())]
-    if not above or len(above) != len(below):
-        return None
-    return paired(above, below, combine)

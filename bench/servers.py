@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import dialects, wire
+from bench import dialects, responses, wire
 from bench.metrics import Counted, counted
 from bench.proc import Child, Cpus, stop_all
 
@@ -28,6 +28,7 @@ http {{
   client_max_body_size 16m; client_body_buffer_size 2m;
 """
 _NGINX_ANSWERS = """\
+  map $msec $seconds {{ ~^(?<whole>[0-9]+) $whole; }}
   server {{ listen 127.0.0.1:{port} backlog=4096;
     location / {{ default_type application/json; return 200 '{body}'; }} }}
 }}
@@ -56,6 +57,7 @@ llm:
         metadata: {{ team: bench, user: wrk }}
 config:
   workers: 1
+  database: {{ url: "sqlite:///{database}" }}
   adminAddr: 127.0.0.1:{admin}
   limits: {{ inFlightPerKey: 100000, connections: 20000, upstreamConnections: 20000 }}
   deadlines: {{ drainDelay: 0s }}
@@ -64,6 +66,11 @@ _MODEL = """\
   - name: {name}
     provider: {provider}
     params: {{ model: {model}, apiKey: up, baseUrl: "http://127.0.0.1:{port}/v1" }}"""
+
+
+def database_of(name: str) -> Path:
+    """The database of the gateway of this name; what a run before has left is deleted by `Rig`."""
+    return WORK / f"{name}.db"
 
 
 def missing_tools() -> list[str]:
@@ -154,6 +161,8 @@ class Rig:
 
     def __enter__(self) -> "Rig":
         WORK.mkdir(exist_ok=True)
+        for file in WORK.glob("*.db*"):
+            file.unlink()
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -228,11 +237,31 @@ class Rig:
         ]
         return self._gateway("gateway-translate", models, "responses")
 
+    def stateful(self, name: str, spliced: dict[str, int], translated: dict[str, int]) -> Gateway:
+        """The same for what is stored, on `database_of(name)`: models whose provider speaks
+        Responses, and models whose provider speaks Chat, each with its port."""
+        models = [
+            _MODEL.format(name=model, provider="openAI", model=responses.UPSTREAM_MODEL, port=port)
+            for model, port in spliced.items()
+        ]
+        custom = "{ custom: { formats: [{ type: completions }] } }"
+        models += [
+            _MODEL.format(name=model, provider=custom, model=dialects.MODELS["chat"], port=port)
+            for model, port in translated.items()
+        ]
+        return self._gateway(name, models, "responses")
+
     def _gateway(self, name: str, models: list[str], dialect: str) -> Gateway:
         port, admin = free_port(), free_port()
         path = WORK / f"{name}.yaml"
         path.write_text(
-            _GATEWAY.format(port=port, admin=admin, key=wire.KEY, models="\n".join(models))
+            _GATEWAY.format(
+                port=port,
+                admin=admin,
+                key=wire.KEY,
+                models="\n".join(models),
+                database=database_of(name),
+            )
         )
         command = [sys.executable, "-m", "portico", "serve", "--config", str(path)]
         return Gateway(self.child(name, command, self.cpus.tested), port, admin, dialect)

@@ -30,8 +30,9 @@ PATIENCE = 20.0
 class Job:
     """What to do. Times in seconds; `pid` 0: nobody's CPU is read.
 
-    With `says` the streams are Responses streams that say this text; without they are chat streams,
-    relayed as they are.
+    With `says` the streams are Responses streams that say this text, which are to be stored if
+    `store` says so, and have `[DONE]` at the end if `done` does; without `says` they are chat
+    streams, relayed as they are.
     """
 
     port: int
@@ -45,6 +46,8 @@ class Job:
     upstream_pid: int = 0
     hold: bool = False
     says: str = ""
+    store: bool = False
+    done: bool = True
 
 
 @dataclass
@@ -84,7 +87,7 @@ class Load:
         self._job = job
         self.result = Result()
         if job.says:
-            asked = dialects.question(job.model, stream=True)
+            asked = dialects.question(job.model, stream=True, store=job.store)
             self._request = wire.post(asked, job.port, dialects.PATH)
             self._expected = b""  # the first stream is, once it was looked at closely
         else:
@@ -209,7 +212,7 @@ class Load:
         if self._job.says:
             body = dialects.same_for_all(body)
             if not self._expected:
-                why = dialects.wrong_stream(body, self._job.says)
+                why = dialects.wrong_stream(body, self._job.says, self._job.done)
                 if why:
                     return why
                 self._expected = body

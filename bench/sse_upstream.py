@@ -4,21 +4,22 @@ A bare epoll loop, because event loops round timers to a millisecond and would s
 many streams in bursts; here every stream has its own due times. In its own process.
 
 usage: python -m bench.sse_upstream PORT EVENTS INTERVAL_MS [hold] [batch=N]
-The path asked for decides whether Chat or Messages events come. With `hold`, a stream stops after
-its first event until SIGUSR1 lets all of them finish; with `batch`, N events are one write, and the
-writes are N times as far apart.
+The path asked for decides whether Chat, Messages or Responses events come. With `hold`, a stream
+stops after its first event until SIGUSR1 lets all of them finish; with `batch`, N events are one
+write, and the writes are N times as far apart.
 """
 
 import gc
 import heapq
+import os
 import re
 import select
 import signal
 import socket
 import sys
-from time import monotonic
+from time import monotonic, time
 
-from bench import dialects, wire
+from bench import dialects, responses, wire
 
 _HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
@@ -28,6 +29,8 @@ _REFUSED = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 )
 _MESSAGES = f"POST {dialects.PATHS['messages']} ".encode()
+_RESPONSES = f"POST {dialects.PATH} ".encode()
+_DIGITS = responses.DIGITS.encode()
 _wants_usage = re.compile(rb'"include_usage"\s*:\s*true').search
 _wants_stream = re.compile(rb'"stream"\s*:\s*true').search
 
@@ -35,13 +38,14 @@ _wants_stream = re.compile(rb'"stream"\s*:\s*true').search
 class Peer:
     """One connection: it reads a request, then streams, then reads the next."""
 
-    __slots__ = ("pieces", "received", "sock", "step")
+    __slots__ = ("digits", "pieces", "received", "sock", "step")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.received = b""
         self.pieces: list[bytes] = []
         self.step = 0
+        self.digits = b""
 
 
 class Upstream:
@@ -52,6 +56,7 @@ class Upstream:
         self._plain = _pieces([*some, done], batch)
         self._with_usage = _pieces([*some, wire.USAGE_EVENT, done], batch)
         self._messages = _pieces(dialects.events("messages", count), batch)
+        self._responses = _pieces(responses.events(count, int(time())), batch)
         self._interval = interval * batch
         self._hold = hold
         self._due: list[tuple[float, int, Peer]] = []
@@ -111,8 +116,12 @@ class Upstream:
         if peer.pieces or not _wants_stream(body):
             self._send(peer, _REFUSED)
             return
+        peer.digits = b""
         if head.startswith(_MESSAGES):
             peer.pieces = self._messages
+        elif head.startswith(_RESPONSES):
+            peer.pieces = self._responses
+            peer.digits = os.urandom(16).hex().encode()  # each has ids of its own
         else:
             peer.pieces = self._with_usage if _wants_usage(body) else self._plain
         peer.step = 0
@@ -131,7 +140,8 @@ class Upstream:
         else:
             self._count += 1
             heapq.heappush(self._due, (at + self._interval, self._count, peer))
-        self._send(peer, pieces[step])
+        piece = pieces[step]
+        self._send(peer, piece.replace(_DIGITS, peer.digits) if peer.digits else piece)
 
     def _send(self, peer: Peer, data: bytes) -> None:
         try:

@@ -9,6 +9,7 @@ The first listener of the configuration says what is served; its address is not 
 are read from `app.metrics()`.
 """
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from portico.observe.logs import AccessLog
 from portico.observe.metrics import Metrics
 from portico.observe.recorder import Recorder
 from portico.observe.redact import Redactor
+from portico.state.port import StoreUnavailable
 
 __all__ = ["PorticoApp", "create_app"]
 
@@ -49,6 +51,8 @@ class PorticoApp:
             await self._lifespan(receive, send)
             return
         self._worker.run_periodic_work()
+        with contextlib.suppress(StoreUnavailable):  # what does not need the database is served
+            await self._worker.gateway.state.start()
         await self._app(scope, receive, send)
 
     def reload(self, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from time import time
 
 
 class IdSource:
@@ -18,3 +19,9 @@ class IdSource:
 
     def __call__(self) -> str:
         return f"{self._stem}{next(self._counter):08x}"
+
+
+def new_base() -> str:
+    """32 hex digits for the ids of one answer: 12 of milliseconds, so that what is stored at the
+    same time lies together in an index, and 20 of randomness."""
+    return f"{int(time() * 1000):012x}{os.urandom(10).hex()}"

@@ -28,10 +28,13 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
     json_key_bytes: int = 1 * KIB
     connections: int = 4096
     pipelined_requests: int = 32
+    websocket_queued_messages: int = 32
     in_flight_per_key: int = 64
     relay_buffer: int = 64 * KIB
     response_head_bytes: int = 64 * KIB
     response_bytes: int = 64 * MIB
+    chain_bytes: int = 64 * MIB
+    background_runs: int = 1000
     response_hold_bytes: int = 1 * MIB
     error_body_bytes: int = 64 * KIB
     sse_frame_bytes: int = 4 * MIB
@@ -55,6 +58,8 @@ class Deadlines(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, r
     remote_content: float = 10.0
     upstream_keep_alive: float = 30.0
     sse_keep_alive: float = 15.0
+    websocket: float = 3600.0
+    websocket_ping: float = 30.0
     drain_delay: float = 5.0
     drain: float = 120.0
     drain_forced: float = 5.0

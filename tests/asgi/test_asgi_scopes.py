@@ -107,9 +107,9 @@ async def test_lifespan_is_answered(app: PorticoApp) -> None:
     ]
 
 
-async def test_a_websocket_is_told_to_use_http(app: PorticoApp) -> None:
+async def test_a_websocket_where_there_is_none_is_told_to_use_http(app: PorticoApp) -> None:
     scope = {
-        **http("/v1/responses", AUTH, (b"upgrade", b"websocket")),
+        **http("/v1/chat/completions", AUTH, (b"upgrade", b"websocket")),
         "type": "websocket",
         "extensions": {"websocket.http.response": {}},
     }

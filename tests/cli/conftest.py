@@ -1,10 +1,13 @@
 """`portico` as its users run it: a process, its output, its signals, its exit code."""
 
 import asyncio
+import atexit
 import contextlib
 import os
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -17,10 +20,15 @@ Run = Callable[..., Awaitable["Portico"]]
 _KEYS = re.compile(r"PORTICO_|OPENAI_|ANTHROPIC_|GEMINI_|GOOGLE_|.*_PROXY$", re.IGNORECASE)
 
 
+_DATA = tempfile.mkdtemp(prefix="portico-tests-")
+atexit.register(shutil.rmtree, _DATA, ignore_errors=True)
+
+
 def clean_env(**more: str) -> dict[str, str]:
-    """The environment without what would change how the gateway starts."""
+    """The environment without what would change how the gateway starts. What it stores by default
+    is not stored in anybody's home."""
     env = {name: value for name, value in os.environ.items() if not _KEYS.match(name)}
-    return {**env, **more}
+    return {**env, "XDG_DATA_HOME": _DATA, **more}
 
 
 class Portico:

@@ -1,5 +1,7 @@
 """The README is true: its snippets run, as they stand, against the gateway it describes."""
 
+from typing import Any
+
 from tests.docs.conftest import DemoGateway
 from tests.docs.pages import blocks, curls, followed, page, run_curl, run_python
 
@@ -10,7 +12,7 @@ CURLS = [line for shell in blocks(README, "sh") for line in curls(shell)]
 
 
 def test_the_readme_has_the_snippets_these_tests_are_about() -> None:
-    assert len(blocks(README, "python")) == 2
+    assert len(blocks(README, "python")) == 3
     assert len(blocks(README, "yaml")) == 1
     assert len(CURLS) == 4
 
@@ -23,7 +25,10 @@ def test_the_sdk_snippet_runs_and_prints_a_story(demo_gateway: DemoGateway) -> N
 def test_one_sdk_reaches_the_others_models(demo_gateway: DemoGateway) -> None:
     code, printed = followed(README, "python")[1]
     assert printed is not None
-    assert run_python(code, demo_gateway) == printed
+    names: dict[str, Any] = {}
+    assert run_python(code, demo_gateway, names) == printed
+    code, printed = followed(README, "python")[2]
+    assert run_python(code, demo_gateway, names) == printed
 
 
 def test_the_curl_commands_work_one_after_the_other(demo_gateway: DemoGateway) -> None:

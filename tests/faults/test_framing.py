@@ -193,12 +193,14 @@ async def test_an_answer_to_head_has_no_body(target: str, play: Play, serve: Ser
         assert await client.read(1 << 16) == b""
 
 
-async def test_a_websocket_handshake_is_told_to_use_http(play: Play, serve: Serve) -> None:
+async def test_a_websocket_where_there_is_none_is_told_to_use_http(
+    play: Play, serve: Serve
+) -> None:
     gateway = await serve(await play(default=WELL))
     async with await RawClient.connect(gateway.port) as client:
         await client.request(
             "GET",
-            "/v1/responses",
+            "/v1/chat/completions",
             headers={
                 "authorization": f"Bearer {CALLER_KEY}",
                 "connection": "Upgrade",

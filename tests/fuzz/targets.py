@@ -20,7 +20,7 @@ from portico.dialects.gemini.schema import openapi
 from portico.dialects.media import source, text_of
 from portico.dialects.messages.schemas import closed
 from portico.dialects.registry import DIALECTS
-from portico.dialects.token_counts import COUNTERS, read_request
+from portico.dialects.token_counts import COUNTERS, count_side
 from portico.dialects.translators import CLIENTS, UPSTREAMS
 from portico.errors import BadRequest, PorticoError, UpstreamFault, UpstreamProtocol
 from portico.gateway.answers import error_headers
@@ -151,7 +151,7 @@ def count_request(body: bytes) -> None:
     dialect = DIALECTS["anthropicTokenCount"]
     try:
         ask = dialect.read(body, LIMITS)
-        wanted = read_request(ask.fields, ask.body, LIMITS, goldens.unseal)
+        wanted = count_side("messages").read(ask.fields, ask.body, LIMITS, goldens.unseal)
     except BadRequest:
         return
     for name, counter in COUNTERS.items():

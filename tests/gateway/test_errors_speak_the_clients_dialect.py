@@ -230,10 +230,10 @@ async def test_an_unknown_path_is_401_first_and_404_then(gate: Gateway) -> None:
     envelope(await ask_raw(gate, "/v1/messages/batches", {}), "messages", 404)
 
 
-async def test_a_websocket_is_told_to_use_http(gate: Gateway) -> None:
+async def test_a_websocket_where_there_is_none_is_told_to_use_http(gate: Gateway) -> None:
     upgrade = {"connection": "upgrade", "upgrade": "WebSocket", "sec-websocket-version": "13"}
-    answer = await ask_raw(gate, "/v1/responses", None, {**AUTH, **upgrade}, "GET")
-    _, code, _ = envelope(answer, "responses", 426)
+    answer = await ask_raw(gate, "/v1/chat/completions", None, {**AUTH, **upgrade}, "GET")
+    _, code, _ = envelope(answer, "chat", 426)
     assert code == "upgrade_required"
     answer = await ask_raw(gate, "/v1/responses", None, upgrade, "GET")
     envelope(answer, "responses", 401)

@@ -49,9 +49,7 @@ RESPONSES: list[tuple[str, Any, str]] = [
     ("prompt_cache_key", 5, "prompt_cache_key"),
     ("stream", "yes", "stream"),
     ("store", "yes", "store"),
-    ("background", True, "background"),
     ("previous_response_id", "resp_1", "previous_response_id"),
-    ("conversation", "conv_1", "conversation"),
     ("prompt", {"id": "pmpt_1"}, "prompt"),
     ("instructions", 5, "instructions"),
     ("tool_choice", "always", "tool_choice"),
@@ -73,7 +71,6 @@ RESPONSES: list[tuple[str, Any, str]] = [
         "input[0].content[0].image_url",
     ),
     ("input", [{"type": "function_call_output", "call_id": "c"}], "input[0].output"),
-    ("input", [{"type": "item_reference", "id": "msg_1"}], "input[0]"),
 ]
 CHAT_TOOL: dict[str, Any] = {"type": "function", "function": {"name": "f", "parameters": CITY}}
 CHAT: list[tuple[str, Any, str]] = [

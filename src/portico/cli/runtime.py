@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from portico.config import database
 from portico.config.errors import ConfigError, Problem
 from portico.config.settings import ListenerSettings, Settings
 from portico.gateway.worker import Worker, outbound_proxies
@@ -17,6 +18,7 @@ from portico.observe.logs import AccessLog
 from portico.observe.metrics import Metrics
 from portico.observe.recorder import Recorder
 from portico.observe.redact import Redactor
+from portico.state.port import StoreUnavailable
 
 STDOUT = 1
 PIPE_BUF = 4096
@@ -48,6 +50,12 @@ def new_worker(
     access_log = AccessLog(_stdout_sink(), redactor=redactor) if settings.log.access else None
     recorder = Recorder(metrics, access_log, redactor)
     return Worker(settings, recorder, proxies=outbound_proxies(env), sealing_secret=sealing_secret)
+
+
+def no_database(error: StoreUnavailable, settings: Settings) -> str:
+    """Why this process cannot start, for the operator: without the passwords of the URL."""
+    known = Redactor(database.secrets_of(settings.database))
+    return known.text(f"the database cannot be used: {error.debug or error.message}")
 
 
 def settle_memory() -> None:

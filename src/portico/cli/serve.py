@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -16,9 +17,18 @@ from msgspec import Struct
 from portico import __version__
 from portico.admin.app import create_admin
 from portico.admin.server import RunningAdmin, serve_admin
-from portico.cli.runtime import check_exposure, is_guarded, new_worker, run, say, settle_memory
-from portico.cli.source import Overrides, Source
+from portico.cli.runtime import (
+    check_exposure,
+    is_guarded,
+    new_worker,
+    no_database,
+    run,
+    say,
+    settle_memory,
+)
+from portico.cli.source import Overrides, Source, Stored
 from portico.cli.supervisor import Supervisor, WorkerFailedError
+from portico.config import database
 from portico.config.dump import effective
 from portico.config.environment import from_environment
 from portico.config.errors import ConfigError, Problem
@@ -28,6 +38,7 @@ from portico.demo.provider import DemoProvider
 from portico.demo.server import RunningDemo, start_demo
 from portico.gateway.worker import SOCKETS_STAY, Worker, same_sockets
 from portico.observe.console import setup_logging
+from portico.state.port import StoreUnavailable
 
 log = logging.getLogger("portico")
 
@@ -162,24 +173,26 @@ class Operator:
         async with self._reloading:
             try:
                 # In a thread: a hostile document may take seconds to parse.
-                settings = await asyncio.to_thread(fresh.settings, os.environ)
-                check_same_exposure(self.settings, settings)
-                if not same_sockets(self.settings, settings):
+                asked = await asyncio.to_thread(fresh.as_written().settings, os.environ)
+                check_same_exposure(self.settings, asked)
+                if not same_sockets(self.settings, asked):
                     raise ConfigError([Problem(path="$", message=SOCKETS_STAY)], self.source.path)
             except ConfigError as error:
                 self.refuse_reload(error)
                 return
+            before = self.settings
+            settings = msgspec.structs.replace(asked, database=before.database)
             try:
                 self._service.reload(fresh, settings)
             except ValueError as error:  # counted by the service
                 _tell_refused(error)
                 return
-            before, self.source = self.settings, fresh
+            self.source = fresh
             # What only a restart changes is shown as it runs.
             self.settings = msgspec.structs.replace(
                 settings, workers=before.workers, admin=before.admin, log=before.log
             )
-            log.info("reloaded %s%s", self.source.path, _left_for_restart(before, settings))
+            log.info("reloaded %s%s", self.source.path, _left_for_restart(before, asked))
 
     def refuse_reload(self, reason: Exception) -> None:
         """Count a bad file and say what is wrong with it."""
@@ -197,6 +210,7 @@ def _left_for_restart(old: Settings, new: Settings) -> str:
         ("workers", old.workers, new.workers),
         ("admin", old.admin, new.admin),
         ("log", old.log, new.log),
+        ("database", old.database, new.database),
     )
     changed = [name for name, before, after in pairs if before != after]
     return f" ({', '.join(changed)}: from the next start on)" if changed else ""
@@ -242,15 +256,24 @@ def _why(error: OSError) -> str:
 async def _serve(options: Options, env: Mapping[str, str]) -> int:
     source, file = choose(options, env)
     demo: RunningDemo | None = None
+    scratch: tempfile.TemporaryDirectory[str] | None = None
     if source.kind == "demo":
         demo = await start_demo(provider=DemoProvider(pace=DEMO_PACE))
         source = msgspec.structs.replace(source, demo_url=demo.url)
+        if (options.overrides.workers or 1) > 1:
+            scratch = tempfile.TemporaryDirectory(prefix="portico-", ignore_cleanup_errors=True)
+            source = msgspec.structs.replace(source, stored=Stored(_demo_url(scratch.name)))
     settings = source.settings(env)
+    source = source.keeping(settings)
     if not options.insecure:
         check_exposure(settings)
     if settings.workers == 1:
         worker = new_worker(settings, env)
-        await worker.listen()
+        try:
+            await worker.listen()
+        except StoreUnavailable as error:
+            await worker.stop()
+            raise WorkerFailedError(no_database(error, settings)) from None
         settle_memory()
         ports = [listener.port for listener in worker.listeners]
         service: Service = InProcess(worker)
@@ -280,7 +303,14 @@ async def _serve(options: Options, env: Mapping[str, str]) -> int:
         await admin.stop()
     if demo is not None:
         await demo.stop()
+    if scratch is not None:
+        scratch.cleanup()
     return code
+
+
+def _demo_url(directory: str) -> str:
+    """Where the workers of a demo keep what they share, until it ends."""
+    return f"sqlite:///{directory}/demo.db"
 
 
 def choose(options: Options, env: Mapping[str, str]) -> tuple[Source, ConfigFile | None]:
@@ -419,8 +449,16 @@ def _banner(
         say(f"  models        {', '.join(names)}  (from the keys in the environment)")
     else:
         say(f"  config        {source.path}")
+    say(f"  database      {_stored_in(settings)}")
     if settings.workers > 1:
         say(f"  workers       {settings.workers}")
+
+
+def _stored_in(settings: Settings) -> str:
+    used = settings.database
+    if used is None or used.url.reveal() == database.MEMORY:
+        return "in memory, lost at the end"
+    return database.shown(used.url)
 
 
 def _url(listener: ListenerSettings, port: int) -> str:

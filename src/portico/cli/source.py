@@ -7,11 +7,13 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from portico.config import database
 from portico.config.environment import from_environment
 from portico.config.errors import ConfigError, Problem
 from portico.config.load import loads
 from portico.config.parse import form_of
-from portico.config.settings import Address, ServerTls, Settings
+from portico.config.secret import Secret
+from portico.config.settings import Address, DatabaseSettings, ServerTls, Settings
 from portico.demo.settings import demo_settings
 
 
@@ -29,27 +31,62 @@ class Overrides(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ssl_keyfile: str | None = None
 
 
+class Stored(Struct, frozen=True, omit_defaults=True):
+    """The database that is in use, in a form that can be sent."""
+
+    url: str
+    redis_url: str | None = None
+
+
 class Source(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`file` has the path and the text that was read from it; `demo` the provider's address."""
+    """`file` has the path and the text that was read from it; `demo` the provider's address.
+
+    `stored` is the database from the start, which stays the one in use whatever a later text says:
+    workers that are started again have to find what the others write.
+    """
 
     kind: Literal["file", "environment", "demo"]
     path: str = ""
     text: str = ""
     demo_url: str = ""
     overrides: Overrides = Overrides()
+    stored: Stored | None = None
 
     def settings(self, env: Mapping[str, str]) -> Settings:
         """The effective settings. Raises `ConfigError`."""
         if self.kind == "file":
             settings = loads(self.text, env, name=self.path, form=form_of(self.path))
         elif self.kind == "demo":
-            settings = demo_settings(self.demo_url, clouds=True)
+            settings = msgspec.structs.replace(
+                demo_settings(self.demo_url, clouds=True),
+                database=DatabaseSettings(url=Secret(database.MEMORY)),
+            )
         else:
             found = from_environment(env)
             if found is None:
                 raise _error("environment", "no provider key is set any more")
             settings = found
+        if self.stored is not None:
+            kept = _settings_of(self.stored)
+            settings = msgspec.structs.replace(settings, database=kept)
         return apply(settings, self.overrides)
+
+    def keeping(self, settings: Settings) -> "Source":
+        """This source with the database of `settings`, which were made from it."""
+        used = settings.database
+        if used is None:
+            return self
+        redis = used.redis_url.reveal() if used.redis_url is not None else None
+        return msgspec.structs.replace(self, stored=Stored(used.url.reveal(), redis))
+
+    def as_written(self) -> "Source":
+        """This source with the database that it names itself."""
+        return msgspec.structs.replace(self, stored=None)
+
+
+def _settings_of(stored: Stored) -> DatabaseSettings:
+    redis = Secret(stored.redis_url) if stored.redis_url is not None else None
+    return DatabaseSettings(url=Secret(stored.url), redis_url=redis)
 
 
 def apply(settings: Settings, overrides: Overrides) -> Settings:
@@ -88,6 +125,9 @@ def apply(settings: Settings, overrides: Overrides) -> Settings:
         raise _error("--workers", "at least one worker is needed")
     if changed.workers > 1 and any(x.address.path for x in changed.listeners):
         raise _error("--workers", "a unix socket is served by one worker only")
+    url = changed.database.url.reveal() if changed.database is not None else None
+    if changed.workers > 1 and (why := database.not_shared(url)):
+        raise _error("--workers", why)
     return changed
 
 

@@ -9,6 +9,8 @@ import ssl
 import sys
 from typing import Any
 
+import msgspec
+
 from portico.cli.channel import (
     AskSnapshot,
     Channel,
@@ -21,10 +23,11 @@ from portico.cli.channel import (
     Start,
     ToWorker,
 )
-from portico.cli.runtime import check_exposure, new_worker, run, settle_memory
+from portico.cli.runtime import check_exposure, new_worker, no_database, run, settle_memory
 from portico.cli.source import Source
 from portico.config.errors import ConfigError
 from portico.gateway.worker import Worker
+from portico.state.port import StoreUnavailable
 
 PUSH_SECONDS = 1.0
 
@@ -44,7 +47,10 @@ async def work(end: socket.socket) -> int:
         if not start.insecure:
             check_exposure(settings)
         worker = new_worker(settings, os.environ, start.sealing_secret)
-        await worker.listen(reuse_port=True)
+        try:
+            await worker.listen(reuse_port=True)
+        except StoreUnavailable as error:
+            raise ValueError(no_database(error, settings)) from None
     except (ConfigError, OSError, ssl.SSLError, ValueError) as error:
         channel.send(Failed(str(error)))
         await channel.flush()
@@ -87,7 +93,7 @@ def _obey(command: ToWorker, channel: Channel, worker: Worker, source: Source) -
     elif isinstance(command, ReloadRefused):
         worker.reload_failed()
     elif isinstance(command, Reload):
-        fresh = Source(kind="file", path=source.path, text=command.text, overrides=source.overrides)
+        fresh = msgspec.structs.replace(source, text=command.text)
         with contextlib.suppress(ValueError):  # counted; the supervisor has said why
             try:
                 worker.reload(fresh.settings(os.environ))

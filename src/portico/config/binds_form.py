@@ -35,14 +35,16 @@ from portico.config.settings import (
     RouteSettings,
     RouteType,
     ServerTls,
+    StateMode,
 )
 from portico.config.upstream import Upstream, provider
 
 
 def listener(
-    bind: Bind, address: Address, path: Path, env: Env, report: Report
+    bind: Bind, address: Address, mode: StateMode, path: Path, env: Env, report: Report
 ) -> ListenerSettings:
-    """The one socket of `bind`. Problems go to `report`."""
+    """The one socket of `bind`. `mode` is for backends that say nothing of it. Problems go to
+    `report`."""
     if not bind.listeners:
         report.add((*path, "listeners"), "list at least one listener")
     routes: list[RouteSettings] = []
@@ -51,7 +53,7 @@ def listener(
         if not entry.routes:
             report.add((*where, "routes"), "list at least one route")
         for j, route in enumerate(entry.routes):
-            routes.extend(_route(entry, route, (*where, "routes", j), env, report))
+            routes.extend(_route(entry, route, mode, (*where, "routes", j), env, report))
     return ListenerSettings(
         address=address,
         routes=tuple(sorted(routes, key=_specificity)),
@@ -83,12 +85,12 @@ def _tls(bind: Bind, path: Path, report: Report) -> ServerTls | None:
 
 
 def _route(
-    entry: Listener, route: Route, path: Path, env: Env, report: Report
+    entry: Listener, route: Route, mode: StateMode, path: Path, env: Env, report: Report
 ) -> list[RouteSettings]:
     """One setting per match and host name of the route."""
     base = RouteSettings(
         apis=_apis(route.policies.ai, (*path, "policies", "ai", "routes"), report),
-        models=_models(route, path, env, report),
+        models=_models(route, mode, path, env, report),
         api_key=api_key(route.policies.api_key, (*path, "policies", "apiKey"), report),
         name=route.name or entry.name or "",
     )
@@ -166,7 +168,9 @@ def _contains(pattern: str, name: str) -> bool:
 # --- backends -----------------------------------------------------------------------------------
 
 
-def _models(route: Route, path: Path, env: Env, report: Report) -> tuple[ModelSettings, ...]:
+def _models(
+    route: Route, mode: StateMode, path: Path, env: Env, report: Report
+) -> tuple[ModelSettings, ...]:
     """`*` at the route's one provider, and its aliases."""
     where = (*path, "backends")
     if not route.backends:
@@ -192,6 +196,8 @@ def _models(route: Route, path: Path, env: Env, report: Report) -> tuple[ModelSe
         strip_prefix=target.strip_prefix or "",
         on_loss=target.on_loss or "warn",
         fetch_remote_content=target.fetch_remote_content or False,
+        state=(target.state and target.state.mode) or mode,
+        context_window=target.context_window,
     )
     if body.model is not None:
         checked(values.upstream_model, body.model, (*at, "provider", kind, "model"), report)

@@ -2,7 +2,7 @@
 
 from msgspec import structs
 
-from portico.config import binds_form, llm_form, values
+from portico.config import binds_form, database, llm_form, values
 from portico.config.errors import Path, Report
 from portico.config.references import Env
 from portico.config.schema import Document
@@ -26,6 +26,10 @@ def settings(doc: Document, env: Env, report: Report) -> Settings:
         ),
         workers=process.workers,
         sealing_key=sealing_key(process.sealing_key, env, ("config", "sealingKey"), report),
+        database=database.settings(
+            process.database, env, ("config", "database"), report, workers=process.workers
+        ),
+        state_retention=process.state.retention,
     )
 
 
@@ -43,12 +47,13 @@ def _listeners(doc: Document, env: Env, report: Report) -> tuple[ListenerSetting
     out: list[ListenerSettings] = []
     if doc.llm is not None:
         address = Address(host, doc.llm.port, doc.config.uds)
-        out.append(llm_form.listener(doc.llm, address, env, report))
+        out.append(llm_form.listener(doc.llm, address, doc.config.state.mode, env, report))
     for i, bind in enumerate(doc.binds or ()):
         if bind.port and ports.count(bind.port) > 1:
             report.add(("binds", i, "port"), "two listeners on one port")
         address = Address(host, bind.port, doc.config.uds)
-        out.append(binds_form.listener(bind, address, ("binds", i), env, report))
+        mode = doc.config.state.mode
+        out.append(binds_form.listener(bind, address, mode, ("binds", i), env, report))
     return tuple(out)
 
 

@@ -2,15 +2,17 @@
 
 from msgspec import Struct
 
+from portico.config import database
 from portico.config.parse import Tree
 from portico.config.secret import Secret
-from portico.config.settings import CallerKey, Settings
+from portico.config.settings import CallerKey, DatabaseSettings, Settings
 
 
 def effective(settings: Settings) -> dict[str, Tree]:
     """`settings` with camelCase keys, defaults filled in and secrets masked.
 
-    A caller key is shown by the first 8 hex digits of its digest. What is None is left out, except
+    A caller key is shown by the first 8 hex digits of its digest, a URL of a database without its
+    password and parameters. What is None is left out, except
     `admin`, which is then `off`.
     """
     out = _block(settings)
@@ -25,6 +27,8 @@ def _block(value: Struct) -> dict[str, Tree]:
         item: object = getattr(value, name)
         if isinstance(value, CallerKey) and name == "digest":
             out["keyHash"] = f"sha256:{value.digest[:8]}…"
+        elif isinstance(value, DatabaseSettings) and isinstance(item, Secret):
+            out[camel(name)] = database.shown(item)
         elif item is not None:
             out[camel(name)] = _plain(item)
     return out

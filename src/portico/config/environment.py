@@ -1,11 +1,12 @@
 """No configuration file: what the keys in the environment are enough for."""
 
-from portico.config import values
+from portico.config import database, values
 from portico.config.compile import sealing_key
 from portico.config.errors import ConfigError, Report
 from portico.config.kinds import KINDS
 from portico.config.llm_form import DEFAULT_APIS
 from portico.config.references import Env
+from portico.config.schema import Database
 from portico.config.secret import Secret
 from portico.config.settings import (
     Address,
@@ -42,6 +43,7 @@ def from_environment(env: Env) -> Settings | None:
     report = Report({})
     found = [p for kind in _PREFIXES if (p := _provider(kind, env, report)) is not None]
     sealed = sealing_key(None, env, (), report)
+    stored = database.settings(Database(), env, (), report)
     if report.problems:
         raise ConfigError(report.problems, "environment")
     if not found:
@@ -51,7 +53,7 @@ def from_environment(env: Env) -> Settings | None:
         models.append(ModelSettings(name="*", provider=found[0]))
     route = RouteSettings(apis=dict(DEFAULT_APIS), models=tuple(models), name="environment")
     listener = ListenerSettings(address=Address(port=DEFAULT_PORT), routes=(route,))
-    return Settings(listeners=(listener,), sealing_key=sealed)
+    return Settings(listeners=(listener,), sealing_key=sealed, database=stored)
 
 
 def _models(who: ProviderSettings) -> list[ModelSettings]:

@@ -34,7 +34,7 @@ _SECRET: Node = {
     ],
 }
 _SIZE: Node = {"type": "string", "pattern": r"^\d{1,15} ?([kKmMgG]([iI]?[bB]?)?|[bB])?$"}
-_DURATION: Node = {"type": "string", "pattern": r"^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$"}
+_DURATION: Node = {"type": "string", "pattern": r"^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h|d))+$"}
 
 
 def json_schema() -> dict[str, Tree]:

@@ -58,10 +58,11 @@ _KEYS: dict[type[Struct], frozenset[str]] = {
     schema.ProviderBody: _words("guardrailIdentifier guardrailVersion moderation tokenize"),
     schema.Process: _words(
         """backend caAddress caAuthToken clusterId connectionMinTerminationDeadline
-        connectionTerminationDeadline database dns enableIpv6 gateway hbone histograms http2
+        connectionTerminationDeadline dns enableIpv6 gateway hbone histograms http2
         localXdsPath mcp metrics modelCatalog namespace network readinessAddr serviceAccount
         session statsAddr storage tracing trustDomain workerThreads xdsAddress xdsAuthToken"""
     ),
+    schema.Database: frozenset({"maxConnections"}),
     schema.Logging: frozenset({"database", "fields", "filter"}),
     schema.FrontendPolicies: _words(
         "accessLog connect metrics networkAuthorization proxy tcp tls tracing"

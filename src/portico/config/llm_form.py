@@ -26,6 +26,7 @@ from portico.config.settings import (
     RouteSettings,
     RouteType,
     ServerTls,
+    StateMode,
 )
 from portico.config.upstream import Upstream, provider
 
@@ -46,12 +47,14 @@ DEFAULT_APIS: Final[dict[str, RouteType]] = {
 
 class Found(Struct, frozen=True):
     """A provider, and what it says for all its models: the upstream id, if it forces one, and what
-    to do about losses and remote media."""
+    a model may say better."""
 
     provider: ProviderSettings
     model: str | None
     on_loss: OnLoss | None = None
     fetch_remote_content: bool | None = None
+    state: StateMode | None = None
+    context_window: int | None = None
 
 
 _TOP: Path = ("llm",)
@@ -68,8 +71,11 @@ _OF_A_MODEL = {"model", "strip_prefix"}
 _OWN_PARAMS = tuple(name for name in Params.__struct_fields__ if name not in _OF_A_MODEL)
 
 
-def listener(llm: Llm, address: Address, env: Env, report: Report) -> ListenerSettings:
-    """The one listener of the form, on `address`. Problems go to `report`."""
+def listener(
+    llm: Llm, address: Address, mode: StateMode, env: Env, report: Report
+) -> ListenerSettings:
+    """The one listener of the form, on `address`. `mode` is for models that say nothing of it.
+    Problems go to `report`."""
     providers = _providers(llm, env, report)
     return ListenerSettings(
         address=address,
@@ -77,7 +83,7 @@ def listener(llm: Llm, address: Address, env: Env, report: Report) -> ListenerSe
         routes=(
             RouteSettings(
                 apis=dict(DEFAULT_APIS),
-                models=_models(llm, providers, env, report),
+                models=_models(llm, providers, mode, env, report),
                 api_key=api_key(llm.policies.api_key, (*_TOP, "policies", "apiKey"), report),
                 name="llm",
             ),
@@ -100,7 +106,12 @@ def _providers(llm: Llm, env: Env, report: Report) -> dict[str, Found]:
         found = _inline(entry, path, env, report)
         if found is not None:
             out[entry.name] = Found(
-                found, _forced(entry), entry.on_loss, entry.fetch_remote_content
+                found,
+                _forced(entry),
+                entry.on_loss,
+                entry.fetch_remote_content,
+                None if entry.state is None else entry.state.mode,
+                entry.context_window,
             )
     return out
 
@@ -108,6 +119,7 @@ def _providers(llm: Llm, env: Env, report: Report) -> dict[str, Found]:
 def _models(
     llm: Llm,
     providers: dict[str, Found],
+    mode: StateMode,
     env: Env,
     report: Report,
 ) -> tuple[ModelSettings, ...]:
@@ -124,7 +136,7 @@ def _models(
         seen.add(entry.name)
         found = _resolve(entry, path, names, providers, env, report)
         if found is not None:
-            out.append(_model(entry, found, path, report))
+            out.append(_model(entry, found, mode, path, report))
     return tuple(out)
 
 
@@ -210,7 +222,9 @@ def _forced(entry: ModelEntry | ProviderEntry) -> str | None:
     return entry.params.model or (custom.model if custom is not None else None)
 
 
-def _model(entry: ModelEntry, found: Found, path: Path, report: Report) -> ModelSettings:
+def _model(
+    entry: ModelEntry, found: Found, mode: StateMode, path: Path, report: Report
+) -> ModelSettings:
     forced = found.model
     params = entry.params
     if params.model is not None:
@@ -232,4 +246,6 @@ def _model(entry: ModelEntry, found: Found, path: Path, report: Report) -> Model
             ),
             False,
         ),
+        state=(entry.state and entry.state.mode) or found.state or mode,
+        context_window=entry.context_window or found.context_window,
     )

@@ -86,12 +86,19 @@ KindOrCustom: TypeAlias = Annotated[Literal[ServedKind, "custom"], _LATER_KINDS]
 
 AzureType: TypeAlias = Literal["openAI", "foundry", "azureOpenAI", "aiServices"]
 OnLoss: TypeAlias = Literal["ignore", "warn", "reject"]
+Mode: TypeAlias = Literal["gateway", "provider", "off"]
+Url: TypeAlias = Annotated[Secret, Meta(extra={"form": "url"})]
 
 _ON_LOSS = _about(
     "(Portico) What a translation cannot carry: ignore it, warn in a header, reject the request."
 )
 _FETCH = _about(
     "(Portico) Fetch media that a caller names by URL where the provider does not do it."
+)
+_STATE = _about("(Portico) Responses that requests refer to by id. Default: config.state.")
+_WINDOW = _about("(Portico) Tokens the model takes. Default: what is known of the model.")
+_MODE = _about(
+    "Who keeps responses: gateway, for every model; provider, where it can; off, nobody."
 )
 
 
@@ -117,6 +124,15 @@ class ClientTls(Block, frozen=True):
     key: Annotated[Text | None, _about("PEM file: the key of `cert`.")] = None
     hostname: Annotated[Text | None, _about("Name to ask for (SNI) and to verify.")] = None
     insecure: Annotated[bool, _about("Do not verify the certificate.")] = False
+
+
+class ModelState(Block, frozen=True):
+    """Responses that requests to a model refer to by id."""
+
+    mode: Annotated[Mode | None, _MODE] = None
+
+
+Window: TypeAlias = Annotated[int, Meta(ge=1)]
 
 
 class CustomFormat(Block, frozen=True):
@@ -218,6 +234,8 @@ class ProviderEntry(Block, frozen=True):
     tls: Annotated[ClientTls | None, _about("TLS towards it.")] = None
     on_loss: Annotated[OnLoss | None, _ON_LOSS] = None
     fetch_remote_content: Annotated[bool | None, _FETCH] = None
+    state: Annotated[ModelState | None, _STATE] = None
+    context_window: Annotated[Window | None, _WINDOW] = None
 
 
 class ModelEntry(Block, frozen=True):
@@ -235,6 +253,8 @@ class ModelEntry(Block, frozen=True):
     tls: Annotated[ClientTls | None, _about("TLS towards the provider.")] = None
     on_loss: Annotated[OnLoss | None, _ON_LOSS] = None
     fetch_remote_content: Annotated[bool | None, _FETCH] = None
+    state: Annotated[ModelState | None, _STATE] = None
+    context_window: Annotated[Window | None, _WINDOW] = None
 
 
 class LlmPolicies(Block, frozen=True):
@@ -341,6 +361,8 @@ class AiTarget(Block, frozen=True):
     path_prefix: Annotated[Text | None, _about("Replaces /v1 upstream.")] = None
     on_loss: Annotated[OnLoss | None, _ON_LOSS] = None
     fetch_remote_content: Annotated[bool | None, _FETCH] = None
+    state: Annotated[ModelState | None, _STATE] = None
+    context_window: Annotated[Window | None, _WINDOW] = None
     policies: Annotated[BackendPolicies, _about("How to reach it.")] = BackendPolicies()
 
 
@@ -410,6 +432,32 @@ class Bind(Block, frozen=True):
 # --- config:, frontendPolicies: -----------------------------------------------------------------
 
 
+class Database(Block, frozen=True):
+    """Where things are stored."""
+
+    url: Annotated[
+        Url | None,
+        _about(
+            "sqlite:///file, sqlite::memory: or postgresql://... Default: PORTICO_DATABASE_URL, or "
+            "a file in the user's data directory."
+        ),
+    ] = None
+    redis_url: Annotated[
+        Url | None, _about("(Portico) redis://, rediss:// or unix://, for what workers share.")
+    ] = None
+
+
+class State(Block, frozen=True):
+    """Responses and conversations that requests refer to by id."""
+
+    mode: Annotated[Mode, _MODE] = "gateway"
+    retention: Annotated[
+        float,
+        Meta(ge=60, le=3650 * 86400),
+        _about("How long a stored response is kept; seconds or a duration such as 30d."),
+    ] = 30 * 86400.0
+
+
 class Logging(Block, frozen=True):
     """What is logged."""
 
@@ -434,6 +482,8 @@ class Process(Block, frozen=True):
         Deadlines()
     )
     logging: Annotated[Logging, _about("What is logged.")] = Logging()
+    database: Annotated[Database, _about("Where things are stored.")] = Database()
+    state: Annotated[State, _about("(Portico) Responses that requests refer to by id.")] = State()
     sealing_key: Annotated[
         Secret | None,
         _about(

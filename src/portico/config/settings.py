@@ -18,6 +18,9 @@ RouteType = Literal["completions", "responses", "messages", "anthropicTokenCount
 OnLoss = Literal["ignore", "warn", "reject"]
 """What to do about what a translation cannot carry: nothing, say so, or refuse the request."""
 
+StateMode = Literal["gateway", "provider", "off"]
+"""Who keeps responses and conversations: this gateway, the provider, or nobody."""
+
 
 class Address(Struct, frozen=True):
     """Where to listen: `host` and `port`, or a unix socket `path`."""
@@ -90,7 +93,8 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
 
     `name` is what callers ask for: exact, `prefix*`, `*suffix` or `*`. `model` is the upstream id;
     None sends the asked name on, without `strip_prefix`. `fetch_remote_content`: media that a
-    client names by URL and the provider cannot fetch are fetched here.
+    client names by URL and the provider cannot fetch are fetched here. `context_window` is in
+    tokens; None: what is known of the model.
     """
 
     name: str
@@ -100,6 +104,8 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
     visibility: Literal["public", "internal"] = "public"
     on_loss: OnLoss = "warn"
     fetch_remote_content: bool = False
+    state: StateMode = "gateway"
+    context_window: int | None = None
 
 
 class CallerKey(Struct, frozen=True, kw_only=True):
@@ -151,9 +157,18 @@ class LogSettings(Struct, frozen=True, kw_only=True):
     access: bool = True
 
 
+class DatabaseSettings(Struct, frozen=True, kw_only=True):
+    """Where things are stored: checked URLs, see `config.database`. They may hold passwords."""
+
+    url: Secret
+    redis_url: Secret | None = None
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything the gateway needs to run. `sealing_key` protects what clients carry between
-    requests for a provider; None: a key that is made at start and lost at the end."""
+    requests for a provider; None: a key that is made at start and lost at the end. `database`
+    None: one in memory, that of this worker. `state_retention`: seconds a stored response is
+    kept."""
 
     listeners: tuple[ListenerSettings, ...]
     admin: Address | None = Address("127.0.0.1", 15000)
@@ -162,3 +177,5 @@ class Settings(Struct, frozen=True, kw_only=True):
     log: LogSettings = LogSettings()
     workers: int = 1
     sealing_key: Secret | None = None
+    database: DatabaseSettings | None = None
+    state_retention: float = 30 * 86400.0

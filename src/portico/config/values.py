@@ -11,9 +11,13 @@ from urllib.parse import urlsplit
 from portico.config.settings import Address
 
 # https://pkg.go.dev/time#ParseDuration - what agentgateway documents use.
-_DURATION = re.compile(r"(?:\d{1,12}(?:\.\d{1,9})?(?:ns|us|µs|ms|s|m|h))+", re.ASCII)
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", re.ASCII)
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+# `d` is an addition: who says 30 days should not have to say 720 hours.
+_DURATION = re.compile(r"(?:\d{1,12}(?:\.\d{1,9})?(?:ns|us|µs|ms|s|m|h|d))+", re.ASCII)
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)", re.ASCII)
+_SECONDS = {
+    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3,
+    "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0,
+}  # fmt: skip
 
 _SIZE = re.compile(r"(\d{1,15}) ?([A-Za-z]{0,3})", re.ASCII)
 _UNITS = {
@@ -39,9 +43,11 @@ _VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 
 def duration(text: str) -> float:
-    """Seconds of a Go duration: `300s`, `5m`, `250ms`, `1h30m`."""
+    """Seconds of a Go duration, days added: `300s`, `5m`, `250ms`, `1h30m`, `30d`."""
     if not _DURATION.fullmatch(text):
-        raise ValueError("expected seconds as a number, or a duration such as 250ms, 30s, 5m, 1h")
+        raise ValueError(
+            "expected seconds as a number, or a duration such as 250ms, 30s, 5m, 1h, 30d"
+        )
     return sum(float(n) * _SECONDS[unit] for n, unit in _DURATION_PART.findall(text))
 
 

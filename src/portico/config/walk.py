@@ -33,6 +33,7 @@ LIMIT_COUNTS = frozenset(
         "json_values",
         "connections",
         "pipelined_requests",
+        "websocket_queued_messages",
         "in_flight_per_key",
         "upstream_connections",
         "upstream_idle_connections",
@@ -117,6 +118,8 @@ def leaf_form(info: inspect.Type, extra: dict[str, object], owner: type, name: s
     if isinstance(info, inspect.IntType):
         kind = str(extra.get("form", "count"))
         return Form(kind, info.ge or 0, MAX_NUMBER if info.le is None else info.le)
+    if isinstance(info, inspect.FloatType):
+        return Form("seconds", info.ge or 0, MAX_SECONDS if info.le is None else info.le)
     if isinstance(info, inspect.BoolType):
         return Form("bool")
     if isinstance(info, inspect.StrType):
@@ -143,7 +146,7 @@ class _Walker:
         if form is not None:
             return self._leaf(tree, form, path)
         if isinstance(info, inspect.CustomType) and info.cls is Secret:
-            return self._secret(tree, path)
+            return self._secret(tree, path, is_url=extra.get("form") == "url")
         if isinstance(info, inspect.StructType):
             return self._struct(tree, info, path)
         if isinstance(info, inspect.VarTupleType):
@@ -219,7 +222,7 @@ class _Walker:
         except ValueError as error:
             return self._bad(path, str(error))
 
-    def _secret(self, tree: Tree, path: Path) -> Checked:
+    def _secret(self, tree: Tree, path: Path, *, is_url: bool) -> Checked:
         if isinstance(tree, dict) and set(tree) == {"file"}:
             tree, path = tree["file"], (*path, "file")
             if not isinstance(tree, str):
@@ -232,6 +235,10 @@ class _Walker:
             return text
         if not text:
             return self._bad(path, "must not be empty")
+        if is_url:
+            if _UNPRINTABLE.search(text):
+                return self._bad(path, "must not hold line ends or control characters")
+            return text
         try:
             return values.credential(text)
         except ValueError as error:
@@ -257,6 +264,8 @@ class _Walker:
         return self._number(tree, form, path, referenced=referenced)
 
     def _text(self, tree: Tree, form: Form, path: Path) -> Checked:
+        if isinstance(tree, bool) and self._words.get(path) in form.choices:
+            return self._words[path]  # a bare `off`, which YAML reads as false
         if not isinstance(tree, str):
             return self._bad(path, self._not_text(tree, path))
         if not tree and not form.empty:

@@ -1,8 +1,9 @@
 """The demo provider as an HTTP application: routes, faults on request, pacing, what is kept.
 
 Paths, each also without `/v1`: POST `responses`, `responses/input_tokens`, `chat/completions`,
-`messages`, `messages/count_tokens`; GET `models`, `models/{id}`, `responses/{id}`; DELETE
-`responses/{id}`. As clouds serve them (`routes.py`):
+`messages`, `messages/count_tokens`, `responses/{id}/cancel`; GET `models`, `models/{id}`,
+`responses/{id}` (also as a stream), `responses/{id}/input_items`; DELETE `responses/{id}`. As
+clouds serve them (`routes.py`):
 
 * Gemini, `/v1beta/models/{model}:` with `generateContent`, `streamGenerateContent`, `countTokens`
 * Vertex AI, the same below `/v1/projects/{p}/locations/{l}/publishers/google/models/{model}:`, and
@@ -24,8 +25,10 @@ from msgspec import structs
 from portico.demo.arrival import JSON, Arrival, Exchange
 from portico.demo.directives import Directives
 from portico.demo.faults import RefusedError, encode, envelope, readable, worded
-from portico.demo.memory import Lru, Metered, PromptCache, Stored
+from portico.demo.kept import Kept, Run
+from portico.demo.memory import Lru, Metered, PromptCache
 from portico.demo.models import google_models, model, models
+from portico.demo.responses import Responses
 from portico.demo.routes import COUNT, CREATE, Route, check_credential, route, vendor_of
 from portico.demo.script import Ask, Stamp, Turn, play
 from portico.demo.seals import digest
@@ -85,7 +88,7 @@ class DemoProvider:
         self._clock = clock
         self._ids = ids or IdSource("d")
         self._prompts = PromptCache()
-        self._stored = Stored()
+        self._kept = Kept(clock)
         self._faults: Lru[tuple[str, str], int] = Lru(1024)
 
     def admit(self, request: Request) -> PorticoError | None:
@@ -112,9 +115,12 @@ class DemoProvider:
                     exchange = CREATE[found.dialect](arrival)
                     await self._create(exchange, vendor, reply, uid)
                     return
-                body = encode(_counted(found, COUNT[found.dialect](arrival)))
+                kind, body = JSON, encode(_counted(found, COUNT[found.dialect](arrival)))
             else:
-                body = encode(self._look_up(request, path, found))
+                kind, body = self._kept_answer(request, path) or (
+                    JSON,
+                    encode(self._look_up(request, path, found)),
+                )
         except RefusedError as error:
             self._fail(reply, vendor, uid, error)
         except WrongError as error:
@@ -122,7 +128,7 @@ class DemoProvider:
         except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
             self._fail(reply, vendor, uid, readable(error))
         else:
-            reply.send(200, JSON + _request_id(vendor, uid), body)
+            reply.send(200, kind + _request_id(vendor, uid), body)
 
     def _arrival(self, request: Request, path: str, found: Route) -> Arrival:
         return Arrival(
@@ -134,8 +140,8 @@ class DemoProvider:
             path=path,
             query=request.query.decode("latin-1"),
             headers=request.headers,
-            item=self._stored.item,
-            chain=self._stored.chain,
+            item=self._kept.item,
+            chain=self._kept.chain,
         )
 
     # -- creating ------------------------------------------------------------------------------
@@ -143,7 +149,7 @@ class DemoProvider:
     async def _create(self, exchange: Exchange, vendor: str, reply: Reply, uid: str) -> None:
         ask = exchange.ask
         order = self._order(ask)
-        if order.first_delay:
+        if order.first_delay and not _in_background(exchange):
             await asyncio.sleep(order.first_delay)
         if order.status is not None:
             message = f"The demo model was asked to answer with status {order.status}."
@@ -185,6 +191,11 @@ class DemoProvider:
         if order.hang is not None:
             await asyncio.sleep(_SILENCE)
         body = exchange.answer(turn, stamp)
+        if isinstance(exchange, Responses) and exchange.background:
+            started = exchange.started(stamp, "in_progress")
+            self._kept.put(exchange, body, Run(self._clock() + order.first_delay, started))
+            reply.send(200, headers, exchange.started(stamp, "queued"))
+            return
         if order.cut is not None or order.fin is not None:
             reply.start(200, headers, len(body) if order.fin is None else None)
             reply.write(body[: len(body) // 2])
@@ -193,8 +204,8 @@ class DemoProvider:
             else:
                 reply.end()
             return
-        if exchange.stored:
-            self._stored.put(body)
+        if exchange.stored and isinstance(exchange, Responses):
+            self._kept.put(exchange, body)
         reply.send(200, headers, body)
 
     async def _stream(
@@ -207,6 +218,10 @@ class DemoProvider:
         reply: Reply,
     ) -> None:
         gate = _Gate()
+        if isinstance(exchange, Responses) and exchange.background:
+            frames = tuple(exchange.events(turn, stamp))
+            run = Run(self._clock(), exchange.started(stamp, "in_progress"), frames)
+            self._kept.put(exchange, exchange.answer(turn, stamp), run)
         events = exchange.events(turn, stamp)
         faults = (order.cut, order.fin, order.hang, order.error)
         last = min((each for each in faults if each is not None), default=None)
@@ -227,8 +242,8 @@ class DemoProvider:
                 await _in_pieces(frame, order.split, reply, gate)
             sent += 1
         if last is None:
-            if exchange.stored:
-                self._stored.put(exchange.answer(turn, stamp))
+            if exchange.stored and isinstance(exchange, Responses) and not exchange.background:
+                self._kept.put(exchange, exchange.answer(turn, stamp))
         elif last == order.cut:
             reply.abort()
             return
@@ -251,6 +266,13 @@ class DemoProvider:
 
     # -- everything else -----------------------------------------------------------------------
 
+    def _kept_answer(self, request: Request, path: str) -> tuple[bytes, bytes] | None:
+        """Content type and body where a response that is kept is asked for."""
+        room, _, below = path.removeprefix("/openai").removeprefix("/v1")[1:].partition("/")
+        if room != "responses":
+            return None
+        return self._kept.answer(request.method, below, request.query.decode("latin-1"))
+
     def _look_up(self, request: Request, path: str, found: Route | None) -> Any:
         """What is read or deleted; whatever else is refused."""
         method = request.method
@@ -263,14 +285,6 @@ class DemoProvider:
         room, _, key = short[1:].partition("/")
         if room == "models" and key and method == b"GET":
             return model(key, anthropic)
-        if room == "responses" and key and method in (b"GET", b"DELETE"):
-            stored = self._stored.get(key)
-            if stored is None:
-                raise RefusedError(404, f"Response with id '{key}' not found.", param="id")
-            if method == b"GET":
-                return msgspec.Raw(stored)
-            self._stored.pop(key)
-            return {"id": key, "object": "response", "deleted": True}
         if found is not None or short == "/models":
             raise RefusedError(
                 405, "This path does not take this method.", code="method_not_allowed"
@@ -292,6 +306,10 @@ async def _in_pieces(frame: bytes, size: int, reply: Reply, gate: _Gate) -> None
             await gate.wait()
         reply.write(frame[start : start + size])
         await asyncio.sleep(0)
+
+
+def _in_background(exchange: Exchange) -> bool:
+    return isinstance(exchange, Responses) and exchange.background
 
 
 def _asked(order: Directives) -> RefusedError:

@@ -27,7 +27,8 @@ _REASONS = {
 
 
 class Responses(Struct, frozen=True, kw_only=True):
-    """One Responses request. `echo` are the effective parameters every snapshot repeats."""
+    """One Responses request. `echo` are the effective parameters every snapshot repeats, `given`
+    the items of the input."""
 
     ask: Ask
     prompt: list[bytes]
@@ -38,6 +39,8 @@ class Responses(Struct, frozen=True, kw_only=True):
     summary: bool
     echo: dict[str, Raw]
     sources: bool = False
+    background: bool = False
+    given: list[dict[str, Any]] = []
 
     marks_cache = False
     stream_headers = SSE
@@ -45,6 +48,10 @@ class Responses(Struct, frozen=True, kw_only=True):
     def answer(self, turn: Turn, stamp: Stamp) -> bytes:
         """The whole body of an unstreamed answer, and the object of the terminal event."""
         return encode(self._finished(turn, stamp))
+
+    def started(self, stamp: Stamp, status: str) -> bytes:
+        """The object of a response that is not complete yet."""
+        return encode(self._snapshot(stamp, status))
 
     def events(self, turn: Turn, stamp: Stamp) -> Iterator[bytes]:
         """The frames of a streamed answer."""

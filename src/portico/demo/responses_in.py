@@ -2,8 +2,8 @@
 
 Like the real service it answers 400 for a `previous_response_id` it does not know, for reasoning
 state it did not issue, and for items that lost their company: a call without its output, an output
-without its call, reasoning without what it led to. It keeps responses but no conversations, and
-runs nothing in the background. The shapes of items are in `responses_items.py`.
+without its call, reasoning without what it led to. It keeps responses, those of background runs too
+(`kept.py`), but no conversations. The shapes of items are in `responses_items.py`.
 """
 
 from typing import Any
@@ -170,14 +170,23 @@ def read_responses(arrival: Arrival) -> Responses:
         summary=summary,
         echo={key: Raw(encode(value)) for key, value in _echo(body).items()},
         sources="web_search_call.action.sources" in body.get("include", ()),
+        background=bool(body.get("background")),
+        given=_given(body["input"]),
     )
+
+
+def _given(given: Any) -> list[dict[str, Any]]:
+    """The input as items."""
+    if isinstance(given, str):
+        return [{"type": "message", "role": "user", "content": given}]
+    return list(given)
 
 
 def _insist(body: dict[str, Any]) -> None:
     if body["input"] == []:
         raise invalid("input", "Invalid 'input': empty array.", "empty_array")
-    if body.get("background"):
-        message = "The demo model does not run in the background."
+    if body.get("background") and body.get("store") is False:
+        message = "Background responses have to be stored: 'store' must not be false."
         raise invalid("background", message, "unsupported_value")
     if "conversation" in body:
         message = "The demo model keeps no conversations."
@@ -295,7 +304,7 @@ def _echo(body: dict[str, Any]) -> dict[str, Any]:
         "max_output_tokens": body.get("max_output_tokens"),
         "max_tool_calls": body.get("max_tool_calls"),
         "store": body.get("store") is not False,
-        "background": False,
+        "background": bool(body.get("background")),
         "service_tier": "default",
         "metadata": body.get("metadata", {}),
         "safety_identifier": body.get("safety_identifier"),

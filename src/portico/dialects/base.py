@@ -22,12 +22,37 @@ class Answer(Struct, frozen=True):
     usage: Usage | None = None
 
 
+class StateAsk(Struct, frozen=True, gc=False):
+    """What a request says about stored state; None where it says nothing. `refers`: its input
+    names items instead of holding them. `ids` are those of items that a provider might complete
+    from what it keeps."""
+
+    store: bool | None = None
+    previous: str | None = None
+    conversation: str | None = None
+    background: bool = False
+    refers: bool = False
+    ids: tuple[str, ...] = ()
+
+    @property
+    def silent(self) -> bool:
+        """Neither needs what was stored nor wants to be worked on later."""
+        return (
+            self.previous is None
+            and self.conversation is None
+            and not self.background
+            and not self.refers
+        )
+
+
 class SpliceRequest(Struct, eq=False, gc=False):
     """A checked request of one dialect, ready to be forwarded.
 
     `model` is the name the client wrote and `fields` the raw members. `changes` holds the JSON
     text of the members that differ upstream, apart from `model`. `hides_usage`: the usage chunk
-    of the stream is ours, not the client's. `choices` is how many choices may answer.
+    of the stream is ours, not the client's. `choices` is how many choices may answer. `state` is
+    None where the dialect has none. `told` are the members to repeat in the answer, where they
+    are not `fields`: those of the client, before the gateway put in what it remembers.
     """
 
     body: bytes
@@ -37,6 +62,8 @@ class SpliceRequest(Struct, eq=False, gc=False):
     changes: dict[str, bytes] | None = None
     hides_usage: bool = False
     choices: int = 1
+    state: StateAsk | None = None
+    told: dict[str, Raw] | None = None
 
     def render(self, upstream_model: str) -> bytes:
         """The upstream body. The client's own bytes when neither the model nor a field changes.

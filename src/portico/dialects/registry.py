@@ -9,6 +9,7 @@ from portico.dialects.chat import request as chat_request
 from portico.dialects.messages import errors as messages_errors
 from portico.dialects.messages import lens as messages_lens
 from portico.dialects.messages import request as messages_request
+from portico.dialects.responses import count_tokens as responses_count
 from portico.dialects.responses import errors as responses_errors
 from portico.dialects.responses import lens as responses_lens
 from portico.dialects.responses import request as responses_request
@@ -69,9 +70,14 @@ MESSAGES_COUNT = structs.replace(
     MESSAGES, operation="count_tokens", read=messages_request.read_count
 )
 
+RESPONSES_COUNT = structs.replace(
+    RESPONSES, operation="count_tokens", read=responses_count.read_body
+)
+
 DIALECTS = {
     "completions": CHAT,
     "responses": RESPONSES,
+    "responsesInputTokens": RESPONSES_COUNT,
     "messages": MESSAGES,
     "anthropicTokenCount": MESSAGES_COUNT,
 }

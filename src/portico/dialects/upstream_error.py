@@ -7,6 +7,7 @@ credentials, internal hosts or markup.
 """
 
 import math
+import re
 from typing import Any
 
 from msgspec import json
@@ -21,14 +22,39 @@ MESSAGE_CHARACTERS = 2000
 # Google answers 400 to a bad key: https://ai.google.dev/gemini-api/docs/troubleshooting (2026-11)
 _BAD_KEY = (b"API_KEY_INVALID", b'"invalid_api_key"')
 
+TOO_LONG = "context_length_exceeded"
+_TOO_LONG = re.compile("|".join((
+    # OpenAI, Azure, vLLM, SGLang, Mistral, OpenRouter:
+    # https://platform.openai.com/docs/guides/error-codes,
+    # https://github.com/vllm-project/vllm/blob/main/vllm/entrypoints/openai/serving_engine.py
+    "maximum context length", "exceeds the context window", "longer than the maximum model length",
+    # https://platform.claude.com/docs/en/build-with-claude/context-windows
+    "prompt is too long", r"exceed(?:s|ed)? (?:the )?context (?:limit|window)",
+    # https://ai.google.dev/gemini-api/docs/tokens
+    r"input token count.{0,40}exceeds the maximum",
+    # https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html
+    "input is too long", "too many input tokens",
+    # https://docs.x.ai/docs/guides/errors
+    "maximum prompt length is",
+    # https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
+    "exceeds the available context size",
+    # https://console.groq.com/docs/errors
+    "reduce the length of the messages",
+    # https://huggingface.co/docs/text-generation-inference, Together
+    r"inputs. tokens \+ .max_new_tokens. must be",
+)), re.IGNORECASE)  # fmt: skip
+"""What providers say when a conversation is longer than their model can read. 2026-11-21"""
+_REFUSALS = frozenset((400, 413, 422))
+
 
 def read_error(status: int, body: bytes) -> UpstreamFault:
     """A typed error from an upstream error answer; never raises.
 
     401 and 403, and a 400 about the key, concern the operator's credential, not the caller's:
     they become `UpstreamAuth` (502), with the provider's text for the log only. Everything else is
-    `UpstreamRejected` with the provider's status, message, code and param. `retry_after` is set
-    from a Google `RetryInfo`; the header is the caller's to add.
+    `UpstreamRejected` with the provider's status, message, code and param; a context that is too
+    long has one code, whoever says so. `retry_after` is set from a Google `RetryInfo`; the header
+    is the caller's to add.
     """
     try:
         value = json.decode(body)
@@ -46,7 +72,7 @@ def read_error(status: int, body: bytes) -> UpstreamFault:
     return UpstreamRejected(
         message or f"The provider answered with status {status}.",
         status=status,
-        code=_code(error),
+        code=TOO_LONG if status in _REFUSALS and _TOO_LONG.search(message) else _code(error),
         param=_short(error.get("param")),
         debug=f"upstream status {status}",
         retry_after=_retry_after(error),

@@ -3,8 +3,15 @@
 import re
 
 from portico.dialects.base import Dialect
-from portico.errors import MethodNotAllowed, PorticoError
+from portico.errors import (
+    ClientFault,
+    MethodNotAllowed,
+    PolicyDenied,
+    PorticoError,
+    UpstreamFault,
+)
 from portico.http.messages import Reply
+from portico.model.outcome import Verdict
 
 JSON = b"content-type: application/json\r\n"
 
@@ -42,3 +49,12 @@ def error_headers(dialect: Dialect, error: PorticoError, request_id: str) -> byt
     elif isinstance(error, MethodNotAllowed) and error.allowed:
         headers += b"allow: %b\r\n" % error.allowed.encode("ascii")
     return headers
+
+
+def verdict(error: PorticoError) -> Verdict:
+    """Whose doing an error is, for the record."""
+    if isinstance(error, ClientFault):
+        return "client_error"
+    if isinstance(error, PolicyDenied):
+        return "denied"
+    return "upstream_error" if isinstance(error, UpstreamFault) else "internal_error"

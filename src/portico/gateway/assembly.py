@@ -66,6 +66,8 @@ class Targets:
             id_prefix=row.id_prefix,
             on_loss=model.on_loss,
             fetch_remote_content=model.fetch_remote_content,
+            state=model.state,
+            context_window=model.context_window,
             quirks=row.quirks,
             authorize=self._authorize(row, chosen) if key is None else None,
         )
@@ -212,6 +214,7 @@ class _Speaker:
             self._common(api.auth or self._row.auth),
             api.extras,
             api.drops_model,
+            api.keeps,
         )
 
     def _template(self, prefix: str, path: str) -> Template:

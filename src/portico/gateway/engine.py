@@ -8,39 +8,48 @@ one `Outcome` handed to the recorder.
 import asyncio
 import logging
 from collections.abc import Coroutine
-from time import monotonic
+from functools import partial
+from time import monotonic, time
 from typing import Any, Protocol
 
-from portico.dialects.base import Dialect
+from portico.dialects.base import Dialect, SpliceRequest
 from portico.dialects.registry import DIALECTS
+from portico.dialects.translators import CLIENTS
 from portico.errors import (
-    ClientFault,
     Forbidden,
     InternalError,
     NotFound,
     Overloaded,
-    PolicyDenied,
     PorticoError,
-    UpstreamFault,
     forget_frames,
 )
-from portico.gateway.answers import send_error
+from portico.gateway.answers import send_error, verdict
+from portico.gateway.background import begin
 from portico.gateway.call import Call
+from portico.gateway.compact import compact, restate_summaries
+from portico.gateway.conversations import serve_conversations
 from portico.gateway.count import count
 from portico.gateway.further_models import refuse_further_models
 from portico.gateway.models import ModelList
 from portico.gateway.routes import Endpoint, check_method, unknown_path
-from portico.gateway.snapshot import Entry, Route, Snapshot
-from portico.gateway.splice import splice, strip_ours
+from portico.gateway.snapshot import Entry, Route, Snapshot, Target
+from portico.gateway.splice import splice, splice_native, strip_ours
+from portico.gateway.state import State
+from portico.gateway.stateful import prepare, record
+from portico.gateway.stored import serve_stored
 from portico.gateway.translate import Tools, translate
+from portico.gateway.warm_up import warm_up
+from portico.gateway.websocket import serve
 from portico.http.body import decoded
 from portico.http.client import HttpClient
-from portico.http.messages import Reply, Request
+from portico.http.messages import Reply, Request, Socket
 from portico.http.remote import RemoteDoor
 from portico.ids import IdSource
-from portico.model.outcome import Outcome, Verdict
+from portico.model.outcome import Outcome
 from portico.policy.auth import from_here
 from portico.policy.sealing import Sealer, TenantSealer
+from portico.state.session import Memory
+from portico.store.opening import MEMORY, open_store
 
 log = logging.getLogger("portico.gateway")
 
@@ -70,6 +79,7 @@ class Gateway:
         client: HttpClient,
         recorder: Recorder,
         sealing_secret: str | None = None,
+        state: State | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.client = client
@@ -79,8 +89,21 @@ class Gateway:
         self._sealing_secret = sealing_secret
         self.sealer = Sealer(_secret(snapshot) or sealing_secret)
         self.new_id = IdSource("req")
+        self.state = state or State(open_store(MEMORY), snapshot.settings.state_retention)
+        self.remembered = Memory(partial(recorder.limit_hit, "bufferedBodyBytes"))
         self.inflated = 0
         """Bytes of inflated bodies being served."""
+
+    def now(self) -> float:
+        """Unix seconds, for what is stored."""
+        return time()
+
+    def account(self, call: Call, size: int) -> None:
+        """Count bytes that a call holds until it ends. Raises `Overloaded`."""
+        call.inflated += size
+        self.inflated += size
+        if self.inflated > call.snapshot.limits.buffered_body_bytes:
+            raise Overloaded("Too many large requests at once.", limit="bufferedBodyBytes")
 
     def door(self, index: int) -> "Door":
         """The application of listener `index`."""
@@ -92,6 +115,7 @@ class Gateway:
             self.sealer = Sealer(_secret(snapshot) or self._sealing_secret)
         self.snapshot = snapshot
         self.client.limits = snapshot.limits
+        self.state.retention = snapshot.settings.state_retention
         self.client.deadlines = snapshot.deadlines
         self.model_list = ModelList(self.client)
 
@@ -127,14 +151,17 @@ class Door:
                 return error
             if caller is not None:
                 outcome.caller = caller.metadata
-        elif b"origin" in request.headers and not from_here(request.headers[b"origin"]):
-            return Forbidden(
-                "Without API keys, pages of other sites are not served.", code="cross_site"
-            )
+        else:
+            fault = _cross_site(request)
+            if fault is not None:
+                return fault
         if endpoint is None:
             return unknown_path(request)
-        if request.method != endpoint.method:
-            return check_method(endpoint, request)
+        if not endpoint.takes(request.method):
+            fault = check_method(endpoint, request)
+            if fault is None and call.caller is None:  # keys may be optional here
+                fault = _cross_site(request)
+            return fault
         return None
 
     def refuse(self, request: Request | None, reply: Reply, error: PorticoError) -> None:
@@ -162,8 +189,13 @@ class Door:
             if caller is not None:
                 caller.enter(call.snapshot.limits.in_flight_per_key)
                 entered = True
-            if call.endpoint is not None and call.endpoint.kind == "models":
+            kind = call.endpoint.kind if call.endpoint is not None else "generate"
+            if kind == "models":
                 await self._models(call, request, reply)
+            elif kind == "stored":
+                await serve_stored(self._gateway, call, request, reply)
+            elif kind == "conversations":
+                await serve_conversations(self._gateway, call, request, reply)
             else:
                 await self._generate(call, request, reply)
         except PorticoError as error:
@@ -180,6 +212,10 @@ class Door:
                 caller.leave()
             self._gateway.inflated -= call.inflated
             self._finish(call, reply)
+
+    def converse(self, request: Request, socket: Socket) -> Coroutine[Any, Any, None]:
+        """Serve one admitted WebSocket. The requests on it have a record each, it has none."""
+        return serve(self, request, socket, self._gateway.remembered)
 
     def _generate(self, call: Call, request: Request, reply: Reply) -> Coroutine[Any, Any, None]:
         """Check the body, find the target, and hand over to its lane."""
@@ -205,16 +241,69 @@ class Door:
         outcome.provider = target.label
         outcome.semconv_provider = target.semconv
         outcome.upstream_model = target.upstream_model(ask.model)
-        if endpoint.kind == "count":
-            return count(
-                self._gateway.tools, call, request, reply, dialect, target, ask, self._sealer(call)
-            )
-        if dialect.name in target.heads or dialect.name in target.spoken(outcome.upstream_model):
+        state = ask.state
+        if state is None or (
+            state.store is False
+            and state.silent
+            and not state.ids
+            and target.state == "gateway"  # elsewhere more than a quick look is needed
+            and call.session is None
+            and endpoint.kind == "generate"
+        ):
+            return self._lane(call, request, reply, dialect, target, ask)
+        return self._stateful(call, request, reply, dialect, target, ask)
+
+    async def _stateful(
+        self,
+        call: Call,
+        request: Request,
+        reply: Reply,
+        dialect: Dialect,
+        target: Target,
+        ask: SpliceRequest,
+    ) -> None:
+        """Put in what is remembered; have what is made remembered."""
+        gateway = self._gateway
+        state = ask.state
+        kind = call.endpoint.kind if call.endpoint is not None else "generate"
+        spliced = kind != "compact" and _is_spliced(dialect, target, call.outcome.upstream_model)
+        turn = await prepare(gateway, call, target, ask, spliced=spliced)
+        if kind == "generate" and turn is not None:
+            if state is not None and state.background and not turn.pointer:
+                if not spliced:  # what is wrong with it is said now, not by a failed run
+                    limits, unseal = call.snapshot.limits, self._sealer(call).unseal
+                    CLIENTS[dialect.name].read(ask.fields, ask.body, limits, unseal)
+                await begin(gateway, call, request, reply, dialect, target, ask, turn, self._lane)
+                return
+            record(gateway, call, turn, background=state is not None and state.background)
+        if call.warm_up:
+            await warm_up(call, reply, ask, int(gateway.now()))
+        else:
+            await self._lane(call, request, reply, dialect, target, ask)
+
+    def _lane(
+        self,
+        call: Call,
+        request: Request,
+        reply: Reply,
+        dialect: Dialect,
+        target: Target,
+        ask: SpliceRequest,
+    ) -> Coroutine[Any, Any, None]:
+        """What serves a request that says everything itself."""
+        tools = self._gateway.tools
+        kind = call.endpoint.kind if call.endpoint is not None else "generate"
+        if kind == "count":
+            return count(tools, call, request, reply, dialect, target, ask, self._sealer(call))
+        if kind == "compact":
+            return compact(tools, call, request, reply, dialect, target, ask, self._sealer(call))
+        if _is_spliced(dialect, target, call.outcome.upstream_model):
+            if call.fallback is not None:
+                return splice_native(tools.client, call, request, reply, dialect, target, ask)
+            restate_summaries(ask, dialect, self._sealer(call))
             strip_ours(call, dialect, target, ask)
-            return splice(self._gateway.client, call, request, reply, dialect, target, ask)
-        return translate(
-            self._gateway.tools, call, request, reply, dialect, target, ask, self._sealer(call)
-        )
+            return splice(tools.client, call, request, reply, dialect, target, ask)
+        return translate(tools, call, request, reply, dialect, target, ask, self._sealer(call))
 
     def _sealer(self, call: Call) -> TenantSealer:
         return self._gateway.sealer.tenant(call.caller.tenant if call.caller is not None else b"")
@@ -223,10 +312,7 @@ class Door:
         """The plain body, counted until the request ends: compressed ones were counted small."""
         limits = call.snapshot.limits
         plain = decoded(coding, body, limits)
-        call.inflated = len(plain)
-        self._gateway.inflated += call.inflated
-        if self._gateway.inflated > limits.buffered_body_bytes:
-            raise Overloaded("Too many large requests at once.", limit="bufferedBodyBytes")
+        self._gateway.account(call, len(plain))
         return plain
 
     async def _models(self, call: Call, request: Request, reply: Reply) -> None:
@@ -247,10 +333,10 @@ class Door:
         if reply.started:
             # Too late for a status. A truncated body was cut already by whoever met the error.
             if outcome.verdict == "ok":
-                outcome.verdict = _verdict(error)
+                outcome.verdict = verdict(error)
             reply.abort()
             return
-        outcome.verdict = _verdict(error)
+        outcome.verdict = verdict(error)
         outcome.status = error.http_status
         send_error(reply, _dialect(call, request), error, outcome.request_id)
 
@@ -280,6 +366,20 @@ class Door:
         outcome.finished = monotonic()
         outcome.bytes_out = reply.bytes_sent
         self._gateway.recorder.finish(outcome)
+
+
+def _cross_site(request: Request) -> PorticoError | None:
+    """403 for a page of another site: browsers let it send, and open WebSockets, without asking."""
+    if b"origin" in request.headers and not from_here(request.headers[b"origin"]):
+        return Forbidden(
+            "Without API keys, pages of other sites are not served.", code="cross_site"
+        )
+    return None
+
+
+def _is_spliced(dialect: Dialect, target: Target, model: str) -> bool:
+    """Whether the provider speaks the client's dialect."""
+    return dialect.name in target.heads or dialect.name in target.spoken(model)
 
 
 def _secret(snapshot: Snapshot) -> str | None:
@@ -321,11 +421,3 @@ def _dialect(call: Call, request: Request | None) -> Dialect:
     if request is not None and b"/messages" in request.target:
         return DIALECTS["messages"]
     return DIALECTS["completions"]
-
-
-def _verdict(error: PorticoError) -> Verdict:
-    if isinstance(error, ClientFault):
-        return "client_error"
-    if isinstance(error, PolicyDenied):
-        return "denied"
-    return "upstream_error" if isinstance(error, UpstreamFault) else "internal_error"

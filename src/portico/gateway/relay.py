@@ -68,8 +68,8 @@ class StreamRelay:
                 self._begin()
             self._reply.write(out)
 
-    def finish(self) -> None:
-        """The provider ended its answer well, as far as HTTP goes."""
+    def flush(self) -> None:
+        """The provider ended its answer well, as far as HTTP goes: pass on what is left of it."""
         tail = self._frames.pending
         if tail:
             # A last frame without its blank line. Passed on as it is when it ends the stream;
@@ -79,6 +79,9 @@ class StreamRelay:
                 if self._outcome.first_byte == 0.0:
                     self._begin()
                 self._reply.write(bytes(tail))
+
+    def finish(self) -> None:
+        """End the answer. Raises `UpstreamTruncated` if it did not come to its end."""
         if not self._tap.finished:
             raise UpstreamTruncated("The provider's stream ended without its terminal event.")
         self._reply.end()
@@ -148,15 +151,12 @@ class TranslateRelay(StreamRelay):
                     self._begin()
                 self._reply.write(out)
 
-    def finish(self) -> None:
-        """The provider ended its answer well, as far as HTTP goes."""
+    def flush(self) -> None:
+        """The provider ended its answer well, as far as HTTP goes: pass on what is left of it."""
         tail = unfinished(self._frames)
         if tail:
             self._pass(self._tap.feed(tail))
         self._pass(self._tap.end())
-        if not self._tap.finished:
-            raise UpstreamTruncated("The provider's stream ended without its terminal event.")
-        self._reply.end()
 
     def _pass(self, out: bytes) -> None:
         if out:

@@ -21,7 +21,7 @@ from portico.gateway.exchange import check_coding, release, send
 from portico.gateway.losses import losses_header, refuse_losses
 from portico.gateway.relay import BodyGather, BodyRelay, StreamRelay, too_large
 from portico.gateway.snapshot import Target
-from portico.gateway.streaming import run_stream
+from portico.gateway.streaming import recorded, run_stream
 from portico.http.client import HttpClient
 from portico.http.messages import Reply, Request
 from portico.http.upstream import UpstreamConnection
@@ -56,11 +56,49 @@ async def splice(
             await _relay_stream(client, call, reply, dialect, connection, ask)
         elif connection.complete:
             outcome.upstream_finished = connection.last_read
-            _send_whole(call, reply, dialect, connection, connection.take())
+            body = connection.take()
+            headers = _answer_headers(call, dialect, connection)
+            if call.recording is not None:  # what cannot be sent is not kept
+                body = await call.recording.keep(body)
+            _send_whole(call, reply, dialect, connection, headers, body)
         else:
             await _relay_large(call, reply, dialect, connection)
     finally:
         release(connection, outcome)
+
+
+async def splice_native(
+    client: HttpClient,
+    call: Call,
+    request: Request,
+    reply: Reply,
+    dialect: Dialect,
+    target: Target,
+    ask: SpliceRequest,
+) -> None:
+    """Like `splice`, for a request that counts on what the provider keeps. Where that is gone, it
+    is asked once more with everything in the request: nothing was generated, so nothing is billed
+    twice. Raises `PorticoError`."""
+    outcome = call.outcome
+    changes, losses = ask.changes, outcome.losses
+    strip_ours(call, dialect, target, ask)
+    try:
+        await splice(client, call, request, reply, dialect, target, ask)
+    except PorticoError as error:
+        fallback, call.fallback = call.fallback, None
+        if fallback is None or not fallback.helps(error):
+            raise
+    else:
+        return
+    ask.changes, outcome.losses = changes, losses
+    started = outcome.upstream_started
+    await fallback.expand()
+    strip_ours(call, dialect, target, ask)
+    try:
+        await splice(client, call, request, reply, dialect, target, ask)
+    finally:
+        outcome.attempts = 2
+        outcome.upstream_started = started
 
 
 async def spliced_head(
@@ -88,8 +126,10 @@ def strip_ours(call: Call, dialect: Dialect, target: Target, ask: SpliceRequest)
     changes = side.strip(ask.fields)
     if not changes:
         return
-    losses = [Loss(path, "dropped", "reasoning of another provider") for path in changes]
-    call.outcome.losses = losses
+    losses = call.outcome.losses = [
+        *(call.outcome.losses or ()),
+        *[Loss(path, "dropped", "reasoning of another provider") for path in changes],
+    ]
     call.tell_losses = target.on_loss != "ignore"
     if target.on_loss == "reject":
         raise refuse_losses(losses)
@@ -111,11 +151,15 @@ def _answer_headers(call: Call, dialect: Dialect, connection: UpstreamConnection
 
 
 def _send_whole(
-    call: Call, reply: Reply, dialect: Dialect, connection: UpstreamConnection, body: bytes
+    call: Call,
+    reply: Reply,
+    dialect: Dialect,
+    connection: UpstreamConnection,
+    headers: bytes,
+    body: bytes,
 ) -> None:
     """Answer with a body that is here already; read what the record needs after sending it."""
     outcome = call.outcome
-    headers = _answer_headers(call, dialect, connection)
     if connection.close_delimited and not is_json(body):  # only its grammar tells an end from a cut
         raise UpstreamTruncated("The provider's answer ended before it was whole.")
     outcome.first_byte = monotonic()
@@ -134,10 +178,13 @@ async def _relay_large(
     headers = _answer_headers(call, dialect, connection)
     length = connection.headers.get(b"content-length")
     most = call.snapshot.limits.response_bytes
-    if connection.close_delimited:
+    if connection.close_delimited or call.recording is not None:
         whole = BodyGather(most)
         await connection.relay(whole.feed)
-        _send_whole(call, reply, dialect, connection, whole.body())
+        body = whole.body()
+        if call.recording is not None:
+            body = await call.recording.keep(body)
+        _send_whole(call, reply, dialect, connection, headers, body)
         return
     if length is not None and int(length) > most:
         raise too_large()
@@ -168,7 +215,7 @@ async def _relay_stream(
     outcome = call.outcome
     outcome.stream = True
     snapshot = call.snapshot
-    tap = dialect.tap(ask)
+    tap = recorded(dialect.tap(ask), call, reply)
     relay = StreamRelay(
         connection,
         reply,
@@ -207,6 +254,8 @@ def _relay_error(
         )
     else:
         error = dialect.read_error(status, body)
+        if call.fallback is not None and call.fallback.helps(error):
+            raise error
         # A 400 about the key is about ours: its text is for the operator only.
         if not isinstance(error, UpstreamAuth) and dialect.is_envelope(body):
             if retry_after is not None:

@@ -9,6 +9,18 @@ from portico.gateway.relay import StreamRelay
 from portico.http.client import HttpClient
 from portico.http.messages import Reply
 from portico.http.upstream import UpstreamConnection
+from portico.state.pointers import Pointing, PointingTap
+from portico.state.recording import RecordingTap
+
+
+def recorded(tap: Tap, call: Call, reply: Reply) -> Tap:
+    """`tap`, with what it reads recorded where the call asks for that."""
+    recording = call.recording
+    if recording is None:
+        return tap
+    if isinstance(recording, Pointing) and recording.early:
+        return PointingTap(tap, recording, reply.write)
+    return RecordingTap(tap, recording, reply.write)
 
 
 async def run_stream(
@@ -26,10 +38,17 @@ async def run_stream(
     reply.attach(connection)
     try:
         await connection.relay(relay.feed)
+        relay.flush()
+        if isinstance(tap, RecordingTap):
+            await tap.settled()
         relay.finish()
     except PorticoError as fault:
         if not reply.started:
             raise
+        if isinstance(tap, PointingTap):
+            await tap.announced()  # the client is to have the id of what goes on without it
+        elif isinstance(tap, RecordingTap) and tap.committing:
+            await tap.decided()  # the answer was whole before the line broke
         if fault.limit:
             client.events.limit_hit(fault.limit)
         if not tap.finished:
@@ -61,3 +80,23 @@ async def _last_words(connection: UpstreamConnection, tap: Tap) -> None:
         if tap.usage is not None or connection.complete or not connection.usable:
             return
         await asyncio.sleep(0.05)
+
+
+async def send_frames(call: Call, reply: Reply, tap: Tap, frames: bytes) -> None:
+    """Write a stream that is there already, up to its end; `frames` are what `tap` made."""
+    if call.recording is None:
+        reply.write(frames)
+        reply.end()
+        return
+    recording = RecordingTap(tap, call.recording, reply.write)
+    reply.write(recording.pass_on(frames))
+    try:
+        await recording.settled()
+    except PorticoError as fault:
+        call.outcome.verdict = "truncated"
+        call.outcome.error_code = fault.code
+        call.outcome.error_debug = fault.debug
+        reply.write(recording.truncation_frames(fault))
+        reply.abort()
+        return
+    reply.end()

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Raw
 
-from portico.config.settings import OnLoss
+from portico.config.settings import OnLoss, StateMode
 from portico.errors import NotFound, UpstreamAuth
 from portico.http.client import Pool
 from portico.providers.base import Family
@@ -53,11 +53,11 @@ class Template:
 class Way:
     """One dialect at one target: where it is spoken and what its bodies need.
 
-    `common` are the header lines from `host` to the credential. `extras` and `drops_model` as in
-    `providers.base.Api`.
+    `common` are the header lines from `host` to the credential. `extras`, `drops_model` and `keeps`
+    as in `providers.base.Api`.
     """
 
-    __slots__ = ("common", "count", "drops_model", "extras", "path", "stream")
+    __slots__ = ("common", "count", "drops_model", "extras", "keeps", "path", "stream")
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class Way:
         common: bytes,
         extras: dict[str, bytes],
         drops_model: bool,
+        keeps: bool = False,
     ) -> None:
         self.path = path
         self.stream = stream
@@ -74,6 +75,7 @@ class Way:
         self.common = common
         self.extras = extras
         self.drops_model = drops_model
+        self.keeps = keeps
 
     @property
     def head(self) -> bytes | None:
@@ -95,15 +97,16 @@ class Target:
     `defaults` are header lines that a client may send itself, by name. `secret` is the operator's
     key, to be kept out of what a provider's error quotes. `kind` is the provider's row; `origin`
     identifies provider, place and account, and gives no key away; `place` is the same without the
-    account. `preferred` are the dialects to
-    use where the client's own is not spoken, best first. `authorize` is None where the head carries
-    the credential already.
+    account. `preferred` are the dialects to use where the client's own is not spoken, best first.
+    `state` is who keeps responses; `context_window` what the operator says of it, in tokens.
+    `authorize` is None where the head carries the credential already.
     """
 
     __slots__ = (
-        "_dresses", "authorize", "defaults", "families", "fetch_remote_content", "heads", "host",
-        "id_prefix", "kind", "label", "model", "models_head", "on_loss", "origin", "place", "pool",
-        "preferred", "quirks", "secret", "semconv", "strip_prefix", "ways",
+        "_dresses", "authorize", "context_window", "defaults", "families", "fetch_remote_content",
+        "heads", "host", "id_prefix", "kind", "label", "model", "models_head", "on_loss", "origin",
+        "place", "pool", "preferred", "quirks", "secret", "semconv", "state", "strip_prefix",
+        "ways",
     )  # fmt: skip
 
     def __init__(
@@ -128,6 +131,8 @@ class Target:
         fetch_remote_content: bool = False,
         quirks: frozenset[str] = frozenset(),
         authorize: Authorize | None = None,
+        state: StateMode = "gateway",
+        context_window: int | None = None,
     ) -> None:
         self.label = label
         self.semconv = semconv
@@ -153,6 +158,8 @@ class Target:
         self.fetch_remote_content = fetch_remote_content
         self.quirks = quirks
         self.authorize = authorize
+        self.state: StateMode = state
+        self.context_window = context_window
         self.host = pool.origin.authority
         self._dresses = any(
             way.extras or way.drops_model
@@ -188,6 +195,12 @@ class Target:
                 return name
         return next(iter(ways))
 
+    def keeps(self, model: str) -> bool:
+        """Whether the provider keeps responses of this upstream model, by its own word for all
+        accounts: a response made with `store` false, and one that expired, is not there."""
+        way = self._find(model)[1].get("responses")
+        return way is not None and way.keeps
+
     def head(self, dialect: str, model: str, stream: bool) -> bytes:
         """The request head up to the forwarded headers, for a dialect that is spoken.
 
@@ -209,6 +222,22 @@ class Target:
         if way is None or way.count is None:
             return None
         return b"POST %b HTTP/1.1\r\n%b" % (way.count.fill(inner), way.common)
+
+    def kept_head(self, method: bytes, model: str, below: bytes, query: bytes) -> bytes | None:
+        """The head of a request about what the provider keeps, `below` the path where responses of
+        this upstream model are made; None where it speaks no Responses.
+
+        What the way has in its own query (a version of the API) goes in front of `query`.
+        """
+        inner, ways = self._find(model)
+        way = ways.get("responses")
+        if way is None:
+            return None
+        path, _, own = way.path.fill(inner).partition(b"?")
+        asked = b"&".join([part for part in (own, query) if part])
+        return b"%b %b%b%b HTTP/1.1\r\n%b" % (
+            method, path, below, b"?" + asked if asked else b"", way.common
+        )  # fmt: skip
 
     def add_members(
         self, payload: bytes, dialect: str, model: str, *, counting: bool = False

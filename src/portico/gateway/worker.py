@@ -13,14 +13,18 @@ from portico.config.errors import ConfigError, Problem
 from portico.config.settings import ListenerSettings, Settings
 from portico.gateway.engine import Gateway
 from portico.gateway.snapshot import Snapshot, assemble
+from portico.gateway.state import State
 from portico.http.client import HttpClient
 from portico.http.deadlines import Sweeper
 from portico.http.proxies import Proxies, from_environment
 from portico.http.server import HttpServer, Listener, server_tls
 from portico.observe.recorder import Recorder
+from portico.store.opening import MEMORY, open_store, open_tail
 
 log = logging.getLogger("portico")
 
+LAST_WORDS = 2.0
+"""Seconds that the followers of a background run get after it was ended."""
 SOCKETS_STAY = "listener addresses and TLS files change only with a restart"
 
 
@@ -48,7 +52,11 @@ class Worker:
             proxies=proxies,
         )
         self.gateway = Gateway(
-            assemble(settings, self.client), self.client, recorder, sealing_secret
+            assemble(settings, self.client),
+            self.client,
+            recorder,
+            sealing_secret,
+            open_state(settings),
         )
         self.listeners: list[Listener] = []
         self._servers: list[HttpServer] = []
@@ -66,8 +74,9 @@ class Worker:
 
     async def listen(self, *, reuse_port: bool = False) -> None:
         """Bind every listener. Raises OSError when an address cannot be bound, `ConfigError` when
-        TLS files cannot be used."""
+        TLS files cannot be used, `StoreUnavailable` when the database cannot."""
         self.run_periodic_work()
+        await self.gateway.state.start()
         for index, listener in enumerate(self.settings.listeners):
             server = HttpServer(
                 self.gateway.door(index),
@@ -109,9 +118,13 @@ class Worker:
     async def drain(self) -> bool:
         """Let what runs finish, then cut the rest. True when nothing had to be cut."""
         deadlines = self.settings.deadlines
+        runs = asyncio.ensure_future(self.gateway.state.runs.drain(deadlines.drain))
+        # Whoever follows a run that is failed at the end of the patience is still to be told.
+        patience = deadlines.drain + (LAST_WORDS if self.gateway.state.runs.any else 0.0)
         clean = await asyncio.gather(
-            *(server.drain(deadlines.drain, deadlines.drain_forced) for server in self._servers)
+            *(server.drain(patience, deadlines.drain_forced) for server in self._servers)
         )
+        await runs
         await self.stop()
         return all(clean)
 
@@ -123,9 +136,23 @@ class Worker:
     async def stop(self) -> None:
         """Close everything at once."""
         await asyncio.gather(*(server.close() for server in self._servers))
+        await self.gateway.state.close()
         await self.client.close()
         self.sweeper.stop()
         self.recorder.close()
+
+
+def open_state(settings: Settings) -> State:
+    """The state these settings ask for; not started. Raises `ConfigError`."""
+    database = settings.database
+    url = database.url.reveal() if database is not None else MEMORY
+    redis = database.redis_url if database is not None else None
+    try:
+        store = open_store(url)
+        tail = open_tail(redis.reveal()) if redis is not None else None
+    except ValueError as error:
+        raise ConfigError([Problem(path="config.database", message=str(error))]) from error
+    return State(store, settings.state_retention, tail)
 
 
 def outbound_proxies(env: Mapping[str, str]) -> Proxies:

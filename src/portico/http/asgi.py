@@ -9,11 +9,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from portico.errors import BadRequest, InternalError, PorticoError, RequestTimeout, TooLarge
+from portico.http.asgi_websocket import converse
 from portico.http.events import HttpEvents
-from portico.http.messages import Application, Request, Source
+from portico.http.messages import Application, Conversing, Request, Source
 from portico.http.strict import repeated
 from portico.limits import Deadlines, Limits
 
@@ -108,7 +109,7 @@ class AbortedError(Exception):
 
 
 class AsgiApp:
-    """An ASGI callable for the `http` scope type; a WebSocket gets the answer HTTP would get."""
+    """An ASGI callable for the scope types `http` and `websocket`."""
 
     def __init__(
         self,
@@ -123,9 +124,9 @@ class AsgiApp:
         self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP exchange."""
+        """Serve one HTTP exchange, or one WebSocket."""
         if scope["type"] == "websocket":
-            await self._refuse_websocket(scope, receive, send)
+            await self._websocket(scope, receive, send)
             return
         if scope["type"] != "http":
             raise RuntimeError(f"unsupported ASGI scope type {scope['type']!r}")
@@ -150,11 +151,16 @@ class AsgiApp:
             log.exception("defect while admitting a request")
             return InternalError("Internal error.")
 
-    async def _refuse_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as to a GET that wants to upgrade, where the host can; otherwise just close."""
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve it, or answer as to a GET that wants to upgrade, where the host can do that."""
         await receive()
         request, fault = _request(scope)
+        request.headers.setdefault(b"upgrade", b"websocket")  # HTTP/2 says it in another way
         fault = fault or self._admit(request)
+        if fault is None and request.upgrade:
+            app = cast(Conversing, self._app)  # it asked for the upgrade
+            await converse(app, request, receive, send, self._limits(), self._deadlines())
+            return
         if fault is None or "websocket.http.response" not in (scope.get("extensions") or {}):
             await send({"type": "websocket.close", "code": 1008})
             return

@@ -13,132 +13,63 @@ import asyncio
 import logging
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from portico.errors import (
-    BadRequest,
-    ClientFault,
-    InternalError,
-    Overloaded,
-    PorticoError,
-    RequestTimeout,
-    TooLarge,
-)
+from portico.errors import BadRequest, InternalError, Overloaded, PorticoError, RequestTimeout
 from portico.http.deadlines import NEVER
-from portico.http.messages import Request
-from portico.http.reply import SocketReply, linger_none
-from portico.http.strict import (
-    has_body,
-    head_fault,
-    parser_reason,
-    repeated,
-    split_target,
-    trailer_fault,
-    without_upgrade,
+from portico.http.messages import Conversing, Request
+from portico.http.reading import (
+    BODY,
+    CONTINUE,
+    HEAD,
+    IDLE,
+    LINGER,
+    TUNNEL,
+    RequestReader,
+    StopParsingError,
 )
+from portico.http.reply import LINGER_SECONDS, SocketReply, linger_none
+from portico.http.strict import parser_reason, trailer_fault
+from portico.http.websocket import HANDSHAKE_REFUSED, WebSocketConnection
 
 if TYPE_CHECKING:
     from portico.http.server import HttpServer
-    from portico.limits import Limits
 
 log = logging.getLogger("portico.http")
 
-# Where the connection is in reading. Plain ints: compared several times per request.
-IDLE, HEAD, BODY, LINGER = range(4)
-
-LINGER_SECONDS = 2.0
-"""How long unread request bytes are discarded after an early answer, so that a RST does not
-destroy the answer before the client has read it."""
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 MAX_PROBE_GAP = 1.0
-MANY_PIECES = 1024
-"""Body pieces beyond this many are joined: two-byte chunks would cost thirty times their size."""
 
 
-class _StopParsingError(Exception):
-    """Stops the parser from inside a callback; the reason is in `Connection._fault`."""
-
-
-class Connection(asyncio.Protocol):
+class Connection(RequestReader):
     """See the module docstring. Created by `HttpServer.listen` for each accepted socket."""
 
     __slots__ = (
-        "_active",
-        "_again",
-        "_app",
-        "_body",
-        "_body_raw",
-        "_body_size",
-        "_body_started",
         "_buffered_seen",
+        "_early",
         "_eof",
-        "_fault",
-        "_feed_size",
-        "_head_bytes",
-        "_headers",
-        "_held",
-        "_joined",
         "_loop",
-        "_memory",
-        "_parser",
-        "_peer",
-        "_phase",
         "_probe_gap",
         "_queue",
-        "_raw_seen",
-        "_repeats",
-        "_request",
         "_scheme",
-        "_size_seen",
         "_task",
-        "_trailers",
-        "_transport",
-        "_url",
-        "_version_10",
-        "deadline",
         "last_reply",
-        "server",
         "write_paused",
     )
 
     def __init__(
         self, server: "HttpServer", loop: asyncio.AbstractEventLoop, scheme: bytes
     ) -> None:
-        self.server = server
-        self._app = server.app
+        super().__init__(server)
         self._loop = loop
         self._scheme = scheme
-        self._parser: Any = HttpRequestParser(self)
-        self._transport: Any = None
-        self._peer = ""
-        self._memory: dict[Any, Any] = {}
-        self._phase = IDLE
-        self._url = b""
-        self._again = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._trailers: dict[bytes, bytes] = self._headers
-        self._request: Request | None = None
-        self._body: list[bytes] = []
-        self._body_size = 0
-        self._body_raw = 0
-        self._body_started = 0.0
-        self._held = 0
-        self._joined = 0
-        self._raw_seen = 0
-        self._size_seen = 0
-        self._repeats = 0
-        self._head_bytes = 0
-        self._feed_size = 0
-        self._fault: PorticoError | None = None
         self._queue: deque[tuple[Request | None, SocketReply, PorticoError | None]] = deque()
-        self._active: SocketReply | None = None
         self._task: asyncio.Task[None] | None = None
+        self._early = b""
         self._eof = False
         self._probe_gap = 0.0
         self._buffered_seen = 0
-        self.deadline = NEVER
         self.last_reply = server.draining
         self.write_paused = False
 
@@ -183,7 +114,11 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         phase = self._phase
-        if phase == LINGER:
+        if phase >= LINGER:
+            if phase == TUNNEL:
+                self._early += data
+                if len(self._early) > self.server.limits.relay_buffer:
+                    self._transport.abort()
             return
         size = self._feed_size = len(data)
         if phase == BODY:
@@ -196,6 +131,14 @@ class Connection(asyncio.Protocol):
                 self._again = b""
                 self._parser = HttpRequestParser(self)
                 self.data_received(again + data[offer.args[0] :])
+                return
+            waiting = self._queue[-1][0] if self._queue else None
+            if waiting is not None and waiting.upgrade:
+                # It has to wait for the replies before it. Little comes meanwhile: a client sends
+                # nothing before it is answered (RFC 6455 section 4.1).
+                self._phase = TUNNEL
+                self._early = data[offer.args[0] :]
+                self._next()
                 return
             # What follows is another protocol's bytes. The request itself is served as HTTP.
             self.last_reply = True
@@ -249,86 +192,6 @@ class Connection(asyncio.Protocol):
         elif self._phase != LINGER:
             self.deadline = self._reading_deadline()
 
-    # -- parser callbacks ---------------------------------------------------------------------
-
-    def on_url(self, url: bytes) -> None:
-        self._phase = HEAD
-        self._url = self._url + url if self._url else url
-        if len(self._url) > self.server.limits.request_line:
-            self._limit("requestLine", "The request line is too long.", 414)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        headers = self._headers
-        if name in headers:
-            self._repeats += 1
-            if self._repeats > self.server.limits.header_count:
-                self._limit("headerCount", "Too many header fields.", 431)
-            fault = repeated(headers, name, value)
-            if fault is not None:
-                self._bad(fault)
-        else:
-            headers[name] = value
-
-    def on_headers_complete(self) -> None:
-        server = self.server
-        limits = server.limits
-        headers = self._headers
-        if (
-            self._feed_size > server.small_head
-            or len(headers) > limits.header_count
-            or self._repeats
-            or self._head_bytes
-        ):
-            self._check_head_size(limits, headers)
-        parser = self._parser
-        version = parser.get_http_version()
-        fault = head_fault(version, headers)
-        if fault is not None:
-            self._bad(fault)
-        parts = split_target(self._url, headers.get(b"host"))
-        if parts is None:
-            self._bad("The request target is not a path.")
-            return
-        if b"upgrade" in headers and parser.should_upgrade() and has_body(headers):
-            # The parser would skip the body. An offer may be ignored (RFC 9110 section 7.8).
-            self._again = without_upgrade(parser.get_method(), self._url, version, headers)
-            self._url = b""
-            self._headers = {}
-            return
-        self._version_10 = version == "1.0"
-        self._request = request = Request(
-            parser.get_method(), parts[0], parts[1], headers, self._peer, monotonic(), self._memory
-        )
-        self._phase = BODY
-        self._head_bytes = 0
-        self._trailers = self._headers = {}
-        self._fault = self._app.admit(request)
-        if self._fault is not None:
-            raise _StopParsingError
-        length = headers.get(b"content-length")
-        if length is not None and int(length) > limits.body_bytes:
-            self._limit("bodyBytes", _body_too_large(limits.body_bytes), 413)
-        expected = headers.get(b"expect")
-        waits = expected is not None and expected.lower() == b"100-continue"  # others: MAY 417
-        if waits and self._active is None and version == "1.1":
-            self._transport.write(CONTINUE)
-
-    def on_body(self, data: bytes) -> None:
-        server = self.server
-        size = self._body_size = self._body_size + len(data)
-        self._body.append(data)
-        if size > server.small_body:
-            limits = server.limits
-            if size > limits.body_bytes:
-                self._limit("bodyBytes", _body_too_large(limits.body_bytes), 413)
-            server.buffered_bytes += size - self._held
-            self._held = size
-            if server.buffered_bytes > limits.buffered_body_bytes:
-                server.events.limit_hit("bufferedBodyBytes")
-                self._fault = Overloaded("Too many large requests at once.")
-                raise _StopParsingError
-
     def on_message_complete(self) -> None:
         request = self._request
         if request is None:  # to be read again without its upgrade
@@ -359,7 +222,12 @@ class Connection(asyncio.Protocol):
             reply.version_10 = True
         if request.method == b"HEAD":
             reply.head_only = True
-        if self._active is None and not self._queue and not self.write_paused:
+        if (
+            self._active is None
+            and not self._queue
+            and not self.write_paused
+            and not request.upgrade
+        ):
             self._serve(request, reply)
         elif len(self._queue) < self.server.limits.pipelined_requests:
             self._queue.append((request, reply, None))
@@ -370,7 +238,7 @@ class Connection(asyncio.Protocol):
             self.server.buffered_bytes -= reply.held_bytes
             self._queue[-1][1].keep_alive = False
             self._phase = LINGER
-            raise _StopParsingError
+            raise StopParsingError
 
     # -- serving ------------------------------------------------------------------------------
 
@@ -416,7 +284,33 @@ class Connection(asyncio.Protocol):
                 self._active = reply
                 self._app.refuse(request, reply, error)
             elif request is not None:
-                self._serve(request, reply)
+                if request.upgrade:
+                    self._switch(request, reply)
+                else:
+                    self._serve(request, reply)
+
+    def _switch(self, request: Request, reply: SocketReply) -> None:
+        """Speak WebSocket from here on."""
+        server = self.server
+        if self._eof:
+            self._shut()
+            return
+        if self.last_reply:
+            reply.keep_alive = False
+            self._phase = LINGER
+            self._active = reply
+            fault = Overloaded("This gateway is restarting; open the connection again.")
+            self._app.refuse(request, reply, fault)
+            return
+        reply.detach()
+        self._parser = None  # it holds us
+        early, self._early = self._early, b""
+        server.sweeper.members.discard(self)
+        app = cast(Conversing, self._app)  # it asked for the upgrade
+        socket = WebSocketConnection(server, app, self._loop, request)
+        server.replace(self, socket)
+        self._transport.set_protocol(socket)
+        socket.begin(self._transport, early)
 
     def _refuse(self, request: Request | None, error: PorticoError) -> None:
         """Answer an error now or in turn, read nothing more as HTTP, and close after it."""
@@ -424,8 +318,11 @@ class Connection(asyncio.Protocol):
         self._phase = LINGER
         reply = SocketReply(self, self._transport.write)
         reply.keep_alive = False
-        if request is not None and request.method == b"HEAD":
-            reply.head_only = True
+        if request is not None:
+            if request.method == b"HEAD":
+                reply.head_only = True
+            if request.upgrade:
+                reply.closing = HANDSHAKE_REFUSED
         if self._active is not None or self._queue:
             self._queue.append((request, reply, error))
             return
@@ -492,57 +389,6 @@ class Connection(asyncio.Protocol):
             linger_none(self._transport)
         self._transport.abort()
 
-    def _reading_deadline(self) -> float:
-        deadlines = self.server.deadlines
-        if self._phase == IDLE:
-            return monotonic() + deadlines.keep_alive
-        if self._phase == HEAD:
-            return monotonic() + deadlines.header
-        self._body_started = monotonic()
-        return self._body_started + min(deadlines.body, deadlines.body_rate_grace)
-
-    def _head_incomplete(self, size: int) -> None:
-        limits = self.server.limits
-        if self._head_bytes == 0:
-            # The first read may hold earlier requests too; it is bounded by the transport.
-            if self._active is None:
-                self.deadline = monotonic() + self.server.deadlines.header
-            size = 1
-        self._head_bytes += size
-        if self._head_bytes > limits.header_bytes + limits.request_line:
-            self.server.events.limit_hit("headerBytes")
-            error = TooLarge("The header fields are too large.")
-            error.http_status = 431
-            self._refuse(None, error)
-
-    def _body_incomplete(self) -> None:
-        if self._body_started == 0.0 and self._active is None:
-            self.deadline = self._reading_deadline()
-        raw, size = self._body_raw, self._body_size
-        if size != self._size_seen:
-            self._size_seen = size
-            self._raw_seen = raw
-        most = self.server.limits.chunk_overhead_bytes
-        if raw > most + 8 * size or raw - self._raw_seen > most:
-            self.server.events.limit_hit("chunkOverheadBytes")
-            fault = BadRequest("Chunk framing outweighs the body.", code="bad_http")
-            self._refuse(self._request, fault)
-            return
-        pieces, joined = self._body, self._joined
-        if len(pieces) - joined > MANY_PIECES:
-            pieces[joined:] = [b"".join(pieces[joined:])]
-            self._joined = joined + 1
-
-    def _body_late(self, now: float) -> None:
-        server = self.server
-        elapsed = now - self._body_started
-        in_time = elapsed < server.deadlines.body
-        if in_time and self._body_size >= elapsed * server.limits.body_min_rate:
-            self.deadline = min(self._body_started + server.deadlines.body, now + 1.0)
-            return
-        server.events.limit_hit("bodyMinRate" if in_time else "body")
-        self._refuse(self._request, RequestTimeout("The request body did not arrive in time."))
-
     def _probe(self, now: float) -> None:
         reply = self._active
         if reply is None:
@@ -557,42 +403,3 @@ class Connection(asyncio.Protocol):
                 self._transport.write(CONTINUE)
         elif reply.probe:
             reply.write(reply.probe)
-
-    # -- refusing from inside a parser callback -----------------------------------------------
-
-    def _check_head_size(self, limits: "Limits", headers: dict[bytes, bytes]) -> None:
-        """Raise over the limits. Not called for a short head without repetitions."""
-        if len(headers) + self._repeats > limits.header_count:
-            self._limit("headerCount", "Too many header fields.", 431)
-        self._repeats = 0
-        size = sum(len(k) + len(v) + 4 for k, v in headers.items())
-        if size > limits.header_bytes:
-            self._limit("headerBytes", "The header fields are too large.", 431)
-
-    def _bad(self, reason: str) -> None:
-        self.server.events.http_rejected("malformed")
-        self._fault = BadRequest(reason, code="bad_http")
-        raise _StopParsingError
-
-    def _limit(self, name: str, message: str, status: int) -> None:
-        self.server.events.limit_hit(name)
-        fault: ClientFault = TooLarge(message)
-        fault.http_status = status
-        self._fault = fault
-        raise _StopParsingError
-
-    def _drop_body(self) -> None:
-        self._body = []
-        self._body_size = 0
-        self.server.buffered_bytes -= self._held
-        self._held = 0
-        self._request = None
-
-    def _restart_body(self) -> None:
-        """Forget how a body that took several reads came in."""
-        self._body_raw = self._raw_seen = self._size_seen = self._joined = 0
-        self._body_started = 0.0
-
-
-def _body_too_large(limit: int) -> str:
-    return f"The request body is larger than the limit of {limit} bytes."

@@ -21,7 +21,8 @@ class Request(Struct, eq=False):
     repetition is refused (host, content-length, credentials). `target` is the path as it came,
     without the query and not decoded. `context` belongs to the application, and so
     does `memory`, which all requests of a connection share. `received` is `time.monotonic()` when
-    the head was complete.
+    the head was complete. `upgrade` is set by `admit` when the path takes a WebSocket and the
+    client offers one: the server then checks the handshake and calls `converse`, not `handle`.
     """
 
     method: bytes
@@ -33,6 +34,7 @@ class Request(Struct, eq=False):
     memory: dict[Any, Any] = field(default_factory=dict)
     body: bytes = b""
     context: Any = None
+    upgrade: bool = False
 
 
 class Source(Protocol):
@@ -52,11 +54,13 @@ class Reply(Protocol):
     """True once a status line was written."""
     bytes_sent: int
     """Body bytes written so far."""
-    gone: bool
-    """True once the client has left; writes are then ignored."""
     probe: bytes
     """What may be written between two writes to learn whether the client is still there (an SSE
     comment), or nothing."""
+
+    @property
+    def gone(self) -> bool:
+        """True once the client has left; writes are then ignored."""
 
     def send(self, status: int, headers: bytes, body: bytes) -> None:
         """Write a whole answer at once (adds `content-length`)."""
@@ -77,6 +81,45 @@ class Reply(Protocol):
         """Tell whom to pause while the client is slow; None detaches."""
 
 
+class SocketClosed(Exception):
+    """Nothing comes from a `Socket` any more. `code` as in RFC 6455 section 7.4; 1006: the peer is
+    gone without a word."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Socket(Protocol):
+    """A WebSocket, seen by the application: whole text messages in order, both ways.
+
+    When the peer leaves while nobody waits in `receive`, the task of `converse` is cancelled: a
+    client that leaves stops the meter.
+    """
+
+    closed: bool
+    """True once the peer has left or either side has closed; what is sent is then ignored."""
+    draining: bool
+    """True once the server goes down: `receive` gives nothing new."""
+    opened: float
+    """`time.monotonic()` when the handshake was answered."""
+
+    async def receive(self) -> str:
+        """The next message. Raises `SocketClosed`. May be cancelled without losing a message."""
+
+    def send(self, message: bytes) -> None:
+        """Write one text message, in UTF-8."""
+
+    async def drained(self) -> None:
+        """Return once the peer has taken enough for more to be written, or is gone."""
+
+    def attach(self, source: Source | None) -> None:
+        """Tell whom to pause while the peer is slow; None detaches."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye (RFC 6455 section 7.4); what was sent before still arrives."""
+
+
 class Application(Protocol):
     """What a server serves. Both methods must be cheap to call; `admit` never blocks."""
 
@@ -88,3 +131,11 @@ class Application(Protocol):
 
     def handle(self, request: Request, reply: Reply) -> Coroutine[Any, Any, None]:
         """Serve one request. Cancelled when the client leaves."""
+
+
+class Conversing(Application, Protocol):
+    """An application that also takes WebSockets; only such a one sets `Request.upgrade`."""
+
+    def converse(self, request: Request, socket: Socket) -> Coroutine[Any, Any, None]:
+        """Serve one WebSocket until it is closed; returning closes it. Cancelled when the peer
+        leaves."""

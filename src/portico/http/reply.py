@@ -15,6 +15,9 @@ from portico.http.messages import Source
 if TYPE_CHECKING:
     from portico.http.connection import Connection
 
+LINGER_SECONDS = 2.0
+"""How long unread bytes of a peer are discarded after a last word to it, so that a RST does not
+destroy the word before the peer has read it."""
 STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode("ascii"))
     for status in HTTPStatus
@@ -41,7 +44,8 @@ class SocketReply(Struct, eq=False):
     """`messages.Reply` over one `Connection`.
 
     After the last byte it lets go of the connection: a late write by a task that should have
-    ended can never land in the next answer.
+    ended can never land in the next answer. `closing` is the header lines of an answer after which
+    the connection is closed.
     """
 
     _connection: "Connection | None"
@@ -56,6 +60,7 @@ class SocketReply(Struct, eq=False):
     gone: bool = False
     probe: bytes = b""
     held_bytes: int = 0
+    closing: bytes = b"connection: close\r\n"
     source: Source | None = None
 
     @property
@@ -165,7 +170,7 @@ class SocketReply(Struct, eq=False):
         if connection.last_reply:
             self.keep_alive = False
         if not self.keep_alive:
-            return b"connection: close\r\n"
+            return self.closing
         return b"connection: keep-alive\r\n" if self.version_10 else b""
 
     def _release(self, connection: "Connection") -> None:

@@ -20,7 +20,10 @@ from portico.http.connection import Connection
 from portico.http.deadlines import Sweeper
 from portico.http.events import HttpEvents, NullEvents
 from portico.http.messages import Application
+from portico.http.websocket import WebSocketConnection
 from portico.limits import Deadlines, Limits
+
+Open = Connection | WebSocketConnection
 
 BACKLOG = 2048
 SMALL_BODY = 64 * 1024
@@ -63,7 +66,7 @@ class HttpServer:
         self.sweeper = sweeper or Sweeper()
         self._owns_sweeper = sweeper is None
         self.events: HttpEvents = events or NullEvents()
-        self.connections: set[Connection] = set()
+        self.connections: set[Open] = set()
         self.buffered_bytes = 0
         self.draining = False
         self.date = b""
@@ -157,7 +160,12 @@ class HttpServer:
         if self._owns_sweeper:
             self.sweeper.stop()
 
-    def discard(self, connection: Connection) -> None:
+    def replace(self, connection: Connection, successor: WebSocketConnection) -> None:
+        """The same socket speaks another protocol from now on."""
+        self.connections.discard(connection)
+        self.connections.add(successor)
+
+    def discard(self, connection: Open) -> None:
         """A connection is gone."""
         self.connections.discard(connection)
         if self._empty is not None and not self.connections:

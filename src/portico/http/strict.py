@@ -7,10 +7,13 @@ Anything doubtful is refused: a proxy that guesses is how requests are smuggled.
 """
 
 import re
+from base64 import b64decode
 from functools import lru_cache
 from typing import Final
 
 from httptools import HttpParserError
+
+from portico.errors import BadRequest, PorticoError
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 REMEMBERED = 256
@@ -105,6 +108,28 @@ def without_upgrade(method: bytes, url: bytes, version: str, headers: dict[bytes
     lines = [b"%b: %b" % field for field in headers.items() if field[0] != b"upgrade"]
     first = b"%b %b HTTP/%b" % (method, url, version.encode("ascii"))
     return b"\r\n".join((first, *lines, b"", b""))
+
+
+def handshake_fault(headers: dict[bytes, bytes], upgrades: bool) -> PorticoError | None:
+    """Why the head of a GET is no WebSocket handshake (RFC 6455 section 4.2.1), or None.
+
+    `upgrades`: the parser found `Connection: upgrade` beside the `Upgrade` field, on HTTP/1.1.
+    """
+    if headers.get(b"sec-websocket-version") != b"13":
+        fault = BadRequest("Only version 13 of WebSocket is spoken here.", code="bad_handshake")
+        fault.http_status = 426
+        return fault
+    if not upgrades:
+        reason = "It has no 'Connection: Upgrade'."
+    else:
+        key = headers.get(b"sec-websocket-key")
+        try:
+            if key is not None and len(b64decode(key, validate=True)) == 16:
+                return None
+        except ValueError:
+            pass
+        reason = "Its Sec-WebSocket-Key is not 16 bytes of base64."
+    return BadRequest(f"This is not a WebSocket handshake. {reason}", code="bad_handshake")
 
 
 def parser_reason(error: HttpParserError) -> str:

@@ -15,7 +15,15 @@ from portico.model.events import (
     TextDelta,
     ThoughtDelta,
 )
-from portico.model.items import Hosted, Message, Reasoning, ToolCall, ToolResult
+from portico.model.items import (
+    Compaction,
+    Hosted,
+    Item,
+    Message,
+    Reasoning,
+    ToolCall,
+    ToolResult,
+)
 from portico.model.parts import Audio, File, Image, Part, Refusal, Text, Video
 from portico.model.request import GenerateRequest
 from portico.model.tools import HostedTool
@@ -47,23 +55,39 @@ class _Sum(Struct):
 
 def estimate(request: GenerateRequest) -> int:
     """Input tokens of `request`, at least 1."""
+    total = frame_tokens(request)
+    for item in request.items:
+        total += item_tokens(item)
+    return max(1, round(total))
+
+
+def item_tokens(item: Item) -> float:
+    """Tokens of one item; 0 for a message without parts, which nobody is sent."""
+    total = _Sum(_MESSAGE)
+    match item:
+        case Message():
+            if not item.parts:
+                return 0.0
+            _parts(item.parts, total)
+        case ToolResult():
+            _parts(item.output, total)
+        case ToolCall():
+            total.text(item.name + item.arguments, _DENSE)
+        case Reasoning():
+            for text in (*item.content, *item.summary):
+                total.text(text)
+        case Hosted():
+            total.text(item.input + item.output, _DENSE)
+        case Compaction():
+            total.text(item.text)
+    return total.tokens
+
+
+def frame_tokens(request: GenerateRequest) -> float:
+    """Tokens of what stands around the items: instructions and tools."""
     total = _Sum()
     for part in request.instructions:
         total.text(part.text)
-    for item in request.items:
-        total.tokens += _MESSAGE
-        match item:
-            case Message():
-                _parts(item.parts, total)
-            case ToolResult():
-                _parts(item.output, total)
-            case ToolCall():
-                total.text(item.name + item.arguments, _DENSE)
-            case Reasoning():
-                for text in (*item.content, *item.summary):
-                    total.text(text)
-            case Hosted():
-                total.text(item.input + item.output, _DENSE)
     for tool in request.tools:
         total.tokens += _TOOL
         if isinstance(tool, HostedTool):
@@ -73,7 +97,7 @@ def estimate(request: GenerateRequest) -> int:
         schema = getattr(tool, "parameters", None)
         if schema is not None:
             total.text(bytes(schema).decode(errors="replace"), _DENSE)
-    return max(1, round(total.tokens))
+    return total.tokens
 
 
 def _parts(parts: tuple[Part, ...], total: _Sum) -> None:

@@ -6,7 +6,7 @@ Grammar, after `model.sequence.Sequencer` (decoders may interleave items, encode
     item    := MessageStart (TextDelta | RefusalDelta | CitationAdded | PartEnd)* ItemEnd
              | ReasoningStart (SummaryDelta | ThoughtDelta | PartEnd | SealedSeen)* ItemEnd
              | CallStart ArgumentsDelta* ItemEnd
-             | HostedDone
+             | HostedDone | CompactionDone
 
 `key` numbers the items of one answer; a decoder gives each new item the next number. Parts open by
 themselves: the first delta of another kind, or the first after `PartEnd`, begins a part. Deltas are
@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 from msgspec import Raw, Struct
 
 from portico.errors import UpstreamFault
-from portico.model.items import Hosted, Status, ToolKind
+from portico.model.items import Compaction, Hosted, Status, ToolKind
 from portico.model.parts import Citation
 from portico.model.sealed import Sealed
 from portico.model.usage import Usage
@@ -65,6 +65,13 @@ class HostedDone(Struct, gc=False):
 
     key: int
     item: Hosted
+
+
+class CompactionDone(Struct, gc=False):
+    """An earlier part of the conversation was folded; what follows was said knowing only this."""
+
+    key: int
+    item: Compaction
 
 
 class TextDelta(Struct, gc=False):
@@ -153,7 +160,7 @@ class Failed(Struct, gc=False):
 
 
 Event: TypeAlias = (
-    Started | MessageStart | ReasoningStart | CallStart | HostedDone | TextDelta | RefusalDelta
-    | CitationAdded | PartEnd | SummaryDelta | ThoughtDelta | SealedSeen | ArgumentsDelta | ItemEnd
-    | UsageSeen | Finish | Failed
+    Started | MessageStart | ReasoningStart | CallStart | HostedDone | CompactionDone | TextDelta
+    | RefusalDelta | CitationAdded | PartEnd | SummaryDelta | ThoughtDelta | SealedSeen
+    | ArgumentsDelta | ItemEnd | UsageSeen | Finish | Failed
 )  # fmt: skip

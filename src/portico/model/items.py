@@ -88,11 +88,12 @@ class Hosted(Struct, frozen=True, kw_only=True, gc=False):
 
 class Compaction(Struct, frozen=True, gc=False):
     """An earlier part of the conversation, folded. `text` is a readable summary, "" if there is
-    none; `sealed` the provider's own form."""
+    none; `sealed` the provider's own form. `complete`: nothing before it is needed any more."""
 
     text: str = ""
     sealed: Sealed | None = None
     id: str = ""
+    complete: bool = False
 
 
 class Reference(Struct, frozen=True, gc=False):

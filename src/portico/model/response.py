@@ -10,6 +10,7 @@ from portico.model.events import (
     ArgumentsDelta,
     CallStart,
     CitationAdded,
+    CompactionDone,
     Event,
     Failed,
     Finish,
@@ -124,7 +125,7 @@ class Folder:
     def _seal(self, event: SealedSeen) -> None:
         self._sealed = event.sealed
 
-    def _hosted(self, event: HostedDone) -> None:
+    def _whole(self, event: HostedDone | CompactionDone) -> None:
         self._items.append(event.item)
 
     def _end(self, event: ItemEnd) -> None:
@@ -169,7 +170,8 @@ _OTHERS: dict[type[Any], Callable[[Folder, Any], None]] = {
     PartEnd: Folder._part_end,
     CitationAdded: Folder._cite,
     SealedSeen: Folder._seal,
-    HostedDone: Folder._hosted,
+    HostedDone: Folder._whole,
+    CompactionDone: Folder._whole,
     ItemEnd: Folder._end,
     UsageSeen: Folder._used,
     Finish: Folder._finish,

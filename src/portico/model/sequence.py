@@ -15,6 +15,7 @@ from zlib import crc32
 from portico.errors import UpstreamFault, UpstreamProtocol
 from portico.model.events import (
     CallStart,
+    CompactionDone,
     Event,
     Failed,
     Finish,
@@ -28,7 +29,8 @@ from portico.model.events import (
 )
 from portico.model.usage import Usage
 
-_STARTS = frozenset((MessageStart, ReasoningStart, CallStart, HostedDone))
+_WHOLE = frozenset((HostedDone, CompactionDone))
+_STARTS = _WHOLE | {MessageStart, ReasoningStart, CallStart}
 _OF_THE_ANSWER = frozenset((Started, UsageSeen, Finish, Failed))
 _CUT = frozenset(("length", "content_filter"))
 MOST_ITEMS = 10_000
@@ -137,7 +139,7 @@ class Sequencer:
             self._end = None
         event.key = self._next  # type: ignore[union-attr]
         out.append(event)
-        if type(event) is HostedDone:
+        if type(event) in _WHOLE:
             self._next += 1
         else:
             self._live = key

@@ -5,6 +5,7 @@ same code run a hundred times in a row costs half of what it costs between two r
 settles first, so nobody sees the delay.
 """
 
+from portico.config import database
 from portico.config.settings import Settings, secrets_of
 from portico.model.outcome import Outcome
 from portico.observe.console import log_failure
@@ -66,6 +67,8 @@ class Recorder:
             return
         if settings.sealing_key is not None:
             self._redactor.add(settings.sealing_key)
+        for secret in database.secrets_of(settings.database):
+            self._redactor.add(secret)
         for listener in settings.listeners:
             for route in listener.routes:
                 for model in route.models:

@@ -33,7 +33,8 @@ class Api(Struct, frozen=True, kw_only=True):
     for the same path, and for none. `auth` is where this API looks for a key, if not where the
     others of the provider do. `extras` are members to add to a body, as JSON text; `drops_model`
     says that the body has no `model`. `from_root`: the paths start at the host, not at the base
-    URL, and exist at the public host only.
+    URL, and exist at the public host only. `keeps`: the provider keeps responses, so that
+    `previous_response_id` works there.
     """
 
     path: str
@@ -43,6 +44,7 @@ class Api(Struct, frozen=True, kw_only=True):
     extras: dict[str, bytes] = {}
     drops_model: bool = False
     from_root: bool = False
+    keeps: bool = False
 
 
 class Family(Struct, frozen=True, kw_only=True):

@@ -17,7 +17,8 @@ AZURE = Provider(
     # https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle
     formats={
         "completions": Api(path="/openai/v1/chat/completions"),
-        "responses": Api(path="/openai/v1/responses"),
+        # https://learn.microsoft.com/azure/ai-foundry/openai/how-to/responses (kept for 30 days)
+        "responses": Api(path="/openai/v1/responses", keeps=True),
     },
     families=(
         # https://learn.microsoft.com/azure/ai-foundry/foundry-models/how-to/use-foundry-models-claude
@@ -50,7 +51,7 @@ _AZURE_DATED = structs.replace(
         "completions": Api(
             path="/openai/deployments/{model}/chat/completions?api-version={version}"
         ),
-        "responses": Api(path="/openai/responses?api-version={version}"),
+        "responses": Api(path="/openai/responses?api-version={version}", keeps=True),
     },
 )
 # https://learn.microsoft.com/azure/ai-foundry/how-to/develop/sdk-overview

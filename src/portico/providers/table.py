@@ -9,6 +9,7 @@ from portico.providers.clouds import AZURE, BEDROCK, VERTEX
 
 _CHAT = {"completions": Api(path="/chat/completions")}
 _RESPONSES = {"responses": Api(path="/responses")}
+_KEPT_RESPONSES = {"responses": Api(path="/responses", keeps=True)}
 _MESSAGES = {"messages": Api(path="/messages")}
 
 _CHAT_FIRST = ("chat", *(name for name in PREFERRED if name != "chat"))
@@ -54,7 +55,8 @@ _ROWS = (
         formats={
             **_CHAT,
             # https://platform.openai.com/docs/api-reference/responses/input-tokens
-            "responses": Api(path="/responses", count="/responses/input_tokens"),
+            # https://platform.openai.com/docs/guides/conversation-state (kept for 30 days)
+            "responses": Api(path="/responses", count="/responses/input_tokens", keeps=True),
         },
         docs="https://platform.openai.com/docs/api-reference/authentication",
     ),
@@ -106,8 +108,9 @@ _ROWS = (
         "deepseek", "https://api.deepseek.com/v1", "https://api-docs.deepseek.com",
         _anthropic_at("/anthropic"), preferred=_CHAT_FIRST,
     ),
+    # Kept for 30 days: https://docs.x.ai/docs/guides/responses-api
     _compatible(
-        "xai", "https://api.x.ai/v1", "https://docs.x.ai/docs/api-reference", _RESPONSES,
+        "xai", "https://api.x.ai/v1", "https://docs.x.ai/docs/api-reference", _KEPT_RESPONSES,
         semconv="x_ai",
     ),
     # https://openrouter.ai/docs/api-reference/anthropic-messages

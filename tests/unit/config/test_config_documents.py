@@ -101,7 +101,7 @@ def test_without_ai_routes_the_binds_form_serves_what_the_llm_form_does() -> Non
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
 def test_every_shipped_example_loads(example: Path) -> None:
-    named = re.findall(r"\"\$([A-Z_]+)\"", example.read_text(encoding="utf-8"))
+    named = re.findall(r"\$([A-Z_]+)", example.read_text(encoding="utf-8"))
     env = {name: f"{name}-a-value-of-at-least-32-characters" for name in named}
     assert load(example, env).listeners
 

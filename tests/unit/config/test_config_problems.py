@@ -124,6 +124,7 @@ PLACES: dict[type, tuple[str, str]] = {
     schema.Listener: ("binds: [{{listeners: [{{{key}: 1}}]}}]", "$.binds[0].listeners[0].{key}"),
     schema.Process: ("config: {{{key}: 1}}", "$.config.{key}"),
     schema.Logging: ("config: {{logging: {{{key}: 1}}}}", "$.config.logging.{key}"),
+    schema.Database: ("config: {{database: {{{key}: 1}}}}", "$.config.database.{key}"),
     schema.FrontendPolicies: ("frontendPolicies: {{{key}: 1}}", "$.frontendPolicies.{key}"),
     schema.FrontendHttp: (
         "frontendPolicies: {{http: {{{key}: 1}}}}",

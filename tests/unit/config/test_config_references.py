@@ -96,6 +96,7 @@ def test_numbers_and_choices_may_be_references() -> None:
         "  logging: {level: $LEVEL, access: $ACCESS}\n"
     )
     env = {"PORT": "8080", "BODY": "2MiB", "IDLE": "1m30s", "LEVEL": "warn", "ACCESS": "false"}
+    env["HOME"] = "/home/p"
     settings = loads(text, env, name="f")
     assert settings.listeners[0].address.port == 8080
     assert settings.workers == 2

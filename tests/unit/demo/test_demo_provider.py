@@ -41,7 +41,8 @@ async def test_missing_and_malformed(dialect: str) -> None:
         broken.append({**body, "thinking": {"type": "enabled", "budget_tokens": 5000}})
         broken.append({**body, "thinking": {"type": "enabled", "budget_tokens": 1}})
     elif dialect == "responses":
-        broken += [{**body, "background": True}, {**body, "conversation": "conv_1"}]
+        broken += [{**body, "background": True, "store": False}]
+        broken += [{**body, "conversation": "conv_1"}]
         broken = [each for each in broken if each != {**body, "tools": [{}]}]
     else:
         broken += [{**body, "n": 0}, {**body, "response_format": {"type": "odd"}}]

@@ -5,9 +5,13 @@ from msgspec import Raw, Struct
 
 from portico.dialects.responses.request_in import read
 from portico.dialects.responses.response_out import REASONING_ID, respond
+from portico.dialects.responses.stored_calls import check_calls
 from portico.dialects.responses.stream_out import stream
+from portico.dialects.responses.wire import NULL
 from portico.dialects.translate import ClientSide
-from portico.model.sealed import PREFIX
+from portico.limits import Limits
+from portico.model.request import GenerateRequest
+from portico.model.sealed import PREFIX, Unseal
 
 _PREFIX = PREFIX.encode()
 _decode_array = msgspec.json.Decoder(list[Raw]).decode
@@ -54,4 +58,11 @@ def _is_ours(item: Raw) -> bool:
     return found.id is not None and found.id.startswith(REASONING_ID)
 
 
-CLIENT = ClientSide(name="responses", read=read, respond=respond, stream=stream, strip=strip)
+def _read(fields: dict[str, Raw], body: bytes, limits: Limits, unseal: Unseal) -> GenerateRequest:
+    """The request, in which every result of a tool belongs to a call. Raises `BadRequest`."""
+    wanted = read(fields, body, limits, unseal)
+    check_calls(b"[]", bytes(fields.get("input", NULL)))
+    return wanted
+
+
+CLIENT = ClientSide(name="responses", read=_read, respond=respond, stream=stream, strip=strip)

@@ -1,11 +1,14 @@
 """What a response object repeats of its request: encoded once, used in every snapshot.
 
-All members are there, whatever the client left out. Two things differ from what it sent: secrets of
+All members are there, whatever the client left out. What differs from what it sent: secrets of
 tools are left out (OpenAI tells neither headers nor tokens, and of a server's address only the
-host), and `store` is false, because nothing is stored.
+host). `store` and `background` are true only where the body says so; whoever stores what a client
+did not mention writes it into the body first. `conversation` is there for responses that are part
+of one, as an object with its id.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -23,9 +26,12 @@ _REPEATED = (
 _DEFAULTS = {name: encode(REQUIRED[name]) for name in _REPEATED}
 _ROWS = {name: b'"%b":%b' % (name.encode(), value) for name, value in _DEFAULTS.items()}
 _FOUND_OUT = frozenset(("tools", "text", "reasoning"))
-_NOTHING_SAID = b'"background":false,"store":false,"tools":[],"text":%b,"reasoning":null' % (
-    encode(REQUIRED["text"])
-)
+_NOTHING_SAID = b'"tools":[],"text":%b,"reasoning":null' % encode(REQUIRED["text"])
+_FLAGS = {
+    (background, store): b'"background":%b,"store":%b,' % (background, store)
+    for background in (b"true", b"false")
+    for store in (b"true", b"false")
+}
 _OPTIONAL = ("user", "prompt_cache_retention")
 SECRETS = frozenset(("authorization", "headers", "domain_secrets"))
 """Members of hosted tools, at any depth. openai-python 3.54: `Mcp`, and
@@ -34,15 +40,17 @@ REDACTED = "/<redacted>"
 
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_array = msgspec.json.Decoder(list[Raw]).decode
-_decode_any = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_any: Callable[[Raw], Any] = msgspec.json.Decoder().decode
 _decode_text = msgspec.json.Decoder(str).decode
 _HOST = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?:[^/?#@]*@)?([^/?#]*)(.*)", re.DOTALL)
 _NULL = b"null"
 
 
 def echo(fields: dict[str, Raw]) -> bytes:
-    """The members, without braces, as one line. `fields` is a body that was read."""
-    out = [_NOTHING_SAID if _FOUND_OUT.isdisjoint(fields) else _start(fields)]
+    """The members, without braces, as one line. `fields` is a body of which at least the types of
+    the top level were checked."""
+    flags = _FLAGS[_flag(fields, "background"), _flag(fields, "store")]
+    out = [flags + (_NOTHING_SAID if _FOUND_OUT.isdisjoint(fields) else _start(fields))]
     for name, row in _ROWS.items():
         raw = fields.get(name)
         if raw is None or bytes(raw) == _NULL:
@@ -53,15 +61,47 @@ def echo(fields: dict[str, Raw]) -> bytes:
         raw = fields.get(name)
         if raw is not None and bytes(raw) != _NULL:
             out.append(b'"%b":%b' % (name.encode(), one_line(raw)))
+    if "conversation" in fields:
+        found = _conversation(fields["conversation"])
+        if found:
+            out.append(b'"conversation":{"id":%b}' % found)
     return b",".join(out)
 
 
+def _flag(fields: dict[str, Raw], name: str) -> bytes:
+    return b"true" if name in fields and bytes(fields[name]) == b"true" else b"false"
+
+
+def _conversation(raw: Raw) -> bytes:
+    """The id as JSON text, from either form of the parameter; `b""` where it is neither."""
+    text = bytes(raw)
+    if text[:1] == b"{":
+        text = bytes(_decode_object(raw).get("id", b""))
+    return text if text[:1] == b'"' else b""
+
+
 def _start(fields: dict[str, Raw]) -> bytes:
-    return b'"background":false,"store":false,"tools":%b,"text":%b,"reasoning":%b' % (
-        _tools(fields.get("tools", NULL)),
-        _text(fields.get("text", NULL)),
-        _reasoning(fields.get("reasoning", NULL)),
+    return b'"tools":%b,"text":%b,"reasoning":%b' % (
+        _told(_tools, fields.get("tools", NULL)),
+        _told(_text, fields.get("text", NULL)),
+        _told(_reasoning, fields.get("reasoning", NULL)),
     )
+
+
+def _told(tell: Callable[[Raw], bytes], raw: Raw) -> bytes:
+    """The member as `tell` has it. Bodies that are relayed are not checked in depth: what is not of
+    the documented shape is repeated as it came, without secrets; nothing is told of what holds
+    numbers that no float can hold (1e999), for secrets could not be looked for."""
+    for attempt in (tell, _as_it_came):
+        try:
+            return attempt(raw)
+        except (ValueError, KeyError):
+            continue
+    return tell(NULL)
+
+
+def _as_it_came(raw: Raw) -> bytes:
+    return one_line(encode(_without_secrets(_decode_any(raw))))
 
 
 def _text(raw: Raw) -> bytes:

@@ -215,13 +215,15 @@ def _compaction(reader: ItemReader, item: WireItem, path: str) -> Compaction:
     if item.encrypted_content is None:
         raise checks.missing_parameter(f"{path}.encrypted_content")
     sealed = reader.sealed(item.encrypted_content)
-    if sealed is not None and sealed.origin == OWN_SUMMARY:
-        return Compaction(sealed.data, None, item.id or "")
+    if sealed is not None and sealed.origin in (OWN_SUMMARY, OWN_CONTEXT):
+        return Compaction(sealed.data, None, item.id or "", sealed.origin == OWN_CONTEXT)
     return Compaction("", sealed, item.id or "")
 
 
 OWN_SUMMARY = "portico:summary"
 """`Sealed.origin` of a summary in plain words, which every provider can be given."""
+OWN_CONTEXT = "portico:context"
+"""The same for one that stands for everything before it."""
 
 
 def _reference(reader: ItemReader, item: WireItem, path: str) -> Reference:

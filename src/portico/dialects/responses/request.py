@@ -4,8 +4,15 @@ import msgspec
 from msgspec import Raw
 
 from portico.dialects import checks
-from portico.dialects.base import SpliceRequest
-from portico.dialects.responses.wire import PARAMETERS, decode_head
+from portico.dialects.base import SpliceRequest, StateAsk
+from portico.dialects.responses.conversation_in import conversation_id
+from portico.dialects.responses.stored_items import named
+from portico.dialects.responses.wire import (
+    PARAMETERS,
+    Object,
+    ResponsesHead,
+    decode_head,
+)
 from portico.errors import BadRequest
 from portico.limits import Limits
 from portico.wire.json import encode
@@ -14,6 +21,7 @@ _OURS = frozenset(("allowed_tools", "caching"))
 _NARROWED = {b"null": "auto", b'"auto"': "auto", b'"required"': "required"}
 """Choices that a subset narrows, and the mode it then has. A forced tool or none stays as it is."""
 _decode_names = msgspec.json.Decoder(list[str] | None).decode
+_SILENT = {store: StateAsk(store) for store in (None, True, False)}
 
 
 def read(body: bytes, limits: Limits) -> SpliceRequest:
@@ -33,7 +41,36 @@ def read(body: bytes, limits: Limits) -> SpliceRequest:
         checks.check_items("input", head.input, limits.json_items)
     checks.check_items("tools", head.tools, limits.json_items)
     changes = _ours(fields) if not _OURS.isdisjoint(fields) else None
-    return SpliceRequest(body, fields, head.model, head.stream or False, changes)
+    return SpliceRequest(
+        body, fields, head.model, head.stream or False, changes, state=_state(fields, head)
+    )
+
+
+def _state(fields: Object, head: ResponsesHead) -> StateAsk:
+    """What the request says about stored state."""
+    refers = False
+    ids: tuple[str, ...] = ()
+    if isinstance(head.input, list):
+        refers, ids = named(bytes(fields["input"]))
+    if (
+        head.previous_response_id is None
+        and head.conversation is None
+        and not head.background
+        and not refers
+        and not ids
+    ):
+        return _SILENT[head.store]
+    conversation = None
+    if head.conversation is not None:
+        conversation = conversation_id(fields["conversation"])
+    return StateAsk(
+        head.store,
+        head.previous_response_id,
+        conversation,
+        head.background or False,
+        refers,
+        ids,
+    )
 
 
 def _ours(fields: dict[str, Raw]) -> dict[str, bytes] | None:

@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from portico.dialects.responses.echo import echo
 from portico.dialects.responses.hosted_out import HostedItem, has_form
-from portico.dialects.responses.items_in import OWN_SUMMARY
+from portico.dialects.responses.items_in import OWN_CONTEXT, OWN_SUMMARY
 from portico.dialects.translate import Asked
 from portico.errors import PorticoError
 from portico.model.events import Finish
@@ -29,7 +29,7 @@ from portico.model.items import (
 from portico.model.losses import Loss, Losses
 from portico.model.parts import Citation, Part, Refusal, Text
 from portico.model.response import GenerateResponse
-from portico.model.sealed import PREFIX, Sealed
+from portico.model.sealed import PREFIX, Seal, Sealed
 from portico.model.usage import Usage
 from portico.wire.json import encode, one_line, quote
 
@@ -300,12 +300,17 @@ def seal(sealed: Sealed | None, asked: Asked) -> bytes | None:
 
 
 def compaction(one: Compaction, index: int, asked: Asked) -> bytes:
+    """A compaction of this answer."""
+    return compaction_item(one, f"cmp_{asked.base}{index:04x}", asked.seal)
+
+
+def compaction_item(one: Compaction, identifier: str, wrap: Seal) -> bytes:
     """A compaction. A summary in plain words is wrapped like a provider's own form."""
-    sealed = one.sealed or Sealed(OWN_SUMMARY, "encrypted", one.text)
-    return b'{"type":"compaction","id":"cmp_%b%04x","encrypted_content":%b}' % (
-        asked.base.encode(),
-        index,
-        quote(asked.seal(sealed)),
+    origin = OWN_CONTEXT if one.complete else OWN_SUMMARY
+    sealed = one.sealed or Sealed(origin, "encrypted", one.text)
+    return b'{"type":"compaction","id":"%b","encrypted_content":%b}' % (
+        identifier.encode(),
+        quote(wrap(sealed)),
     )
 
 

@@ -32,6 +32,7 @@ from portico.model.events import (
     ArgumentsDelta,
     CallStart,
     CitationAdded,
+    CompactionDone,
     Event,
     Failed,
     Finish,
@@ -317,6 +318,15 @@ class ResponsesStream:
             self._emit(name, place + members)
         self._item_done(item.item)
 
+    def _compacted(self, event: CompactionDone) -> None:
+        self._begin()
+        self._close("incomplete")
+        index = len(self._items)
+        item = out.compaction(event.item, index, self._asked)
+        added = b'"output_index":%d,"item":%b' % (index, item)
+        self._emit(b"response.output_item.added", added)
+        self._item_done(item)
+
     # parts
 
     def _open(self, kind: int) -> bool:
@@ -421,6 +431,7 @@ _OTHERS: dict[type[Any], Callable[[ResponsesStream, Any], None]] = {
     ReasoningStart: ResponsesStream._start,
     CallStart: ResponsesStream._start,
     HostedDone: ResponsesStream._hosted,
+    CompactionDone: ResponsesStream._compacted,
     CitationAdded: ResponsesStream._cite,
     PartEnd: ResponsesStream._part_end,
     SealedSeen: ResponsesStream._sealed_seen,

@@ -7,7 +7,7 @@ from msgspec import Raw, Struct, structs
 from portico.model.capabilities import Capabilities
 from portico.model.items import ToolCall
 from portico.model.losses import Loss, Losses
-from portico.model.passes import content
+from portico.model.passes import compaction, content
 from portico.model.passes.names import ToolNames
 from portico.model.passes.params import parameters
 from portico.model.passes.paths import path
@@ -57,7 +57,7 @@ def fit(
     context = content.Context(
         request.dialect, can, names, fetched if fetched is not None else {}, origins, losses
     )
-    items = content.items(request.items, context)
+    items = content.items(compaction.tell(request.items), context)
     if items is not request.items:
         changes["items"] = items
     instructions = [part for part in request.instructions if part.text]

@@ -89,7 +89,7 @@ def parameters(request: GenerateRequest, can: Capabilities, losses: Losses) -> d
     if request.store and who == "chat" and "store" not in has:
         losses.append(Loss("store", "dropped", "nothing is stored at the provider"))
     if request.truncation == "auto" and "truncation" not in has:
-        losses.append(Loss("truncation", "dropped", "this provider does not truncate by itself"))
+        losses.append(Loss("truncation", "dropped", "how much this model can read is not known"))
     return changes
 
 

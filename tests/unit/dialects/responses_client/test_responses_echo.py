@@ -44,8 +44,54 @@ def test_nulls_are_told_as_defaults() -> None:
     assert told(dict.fromkeys(names)) == told({})
 
 
-def test_nothing_is_said_to_be_stored() -> None:
-    assert told({"store": True})["store"] is False
+@pytest.mark.parametrize("name", ["store", "background"])
+def test_flags_are_true_only_where_the_body_says_so(name: str) -> None:
+    for written, expected in ((b"true", True), (b"false", False), (b"null", False)):
+        found = json.loads(b"{" + echo({name: Raw(written)}) + b"}")
+        assert found[name] is expected
+    assert json.loads(b"{" + echo({}) + b"}")[name] is False
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (b'"conv_1"', {"id": "conv_1"}),
+        (b'{ "id" :\n"conv_1", "more": 1 }', {"id": "conv_1"}),
+        (b"null", None),
+        (b"{}", None),
+        (b'{"id":null}', None),
+    ],
+)
+def test_a_conversation_is_told_as_an_object_with_its_id(written: bytes, expected: Any) -> None:
+    found = json.loads(b"{" + echo({"conversation": Raw(written)}) + b"}")
+    assert found.get("conversation") == expected
+    assert ("conversation" in found) is (expected is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("tools", [1]),
+        ("tools", [{"no": "type"}]),
+        ("tools", [{"type": 5, "name": "f"}]),
+        ("tools", [{"type": "namespace", "tools": "none"}]),
+        ("text", {"format": "plain"}),
+        ("text", {"format": {"type": None}}),
+        ("text", {"format": {}}),
+    ],
+)
+def test_shapes_that_nobody_checked_are_told_as_they_came(name: str, value: Any) -> None:
+    found = json.loads(b"{" + echo({name: Raw(json.dumps(value, indent=1).encode())}) + b"}")
+    assert found[name] == value
+
+
+def test_the_secrets_of_tools_of_unknown_shape_are_not_told() -> None:
+    tools = [{"headers": {"x": "SECRET"}, "inner": [{"authorization": "SECRET"}], "a": 1}]
+    found = echo({"tools": Raw(json.dumps(tools).encode())})
+    assert b"SECRET" not in found
+    assert b'{"inner":[{}],"a":1}' in found
+    unreadable = Raw(b'[{"type":"mcp","headers":"SECRET","number":1e999}]')
+    assert b'"tools":[],' in echo({"tools": unreadable})
 
 
 def test_functions_are_told_with_all_members() -> None:

@@ -1,0 +1,125 @@
+"""One answer on its way from a provider's dialect to the client's: as a stream, or folded."""
+
+from portico.dialects.translate import StreamIn, StreamOut
+from portico.errors import PorticoError
+from portico.model.estimate import WRITTEN, partial
+from portico.model.events import Event
+from portico.model.outcome import Outcome
+from portico.model.passes.preface import WayBack
+from portico.model.request import GenerateRequest
+from portico.model.response import Folder, GenerateResponse
+from portico.model.sequence import Sequencer
+from portico.model.usage import Usage
+
+
+class Translation:
+    """A `Tap` whose output is another dialect: frames of the provider in, frames of the client out.
+
+    Raises the provider's own fault when it says so before anything was told to the client.
+    """
+
+    __slots__ = (
+        "_characters", "_decoder", "_encoder", "_request", "_restore", "_sequencer", "_told",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        decoder: StreamIn,
+        encoder: StreamOut,
+        restore: WayBack | None,
+        request: GenerateRequest,
+    ) -> None:
+        self._decoder = decoder
+        self._encoder = encoder
+        self._restore = restore
+        self._request = request
+        self._sequencer = Sequencer()
+        self._told = False
+        self._characters = 0
+
+    @property
+    def usage(self) -> Usage | None:
+        """The last word on usage so far; an estimate where the provider has not had it.
+
+        Providers count at the end. Of a stream that does not get there, what was generated is known
+        by its text only; Anthropic's first count, of one token, is no count of it.
+        """
+        told = self._sequencer.usage or self._decoder.held_usage
+        if self._sequencer.done and told is not None and not self.failed:
+            return told
+        return partial(told, self._request, self._characters) if self._told else told
+
+    @property
+    def model(self) -> str:
+        """The model the provider says it is."""
+        return self._sequencer.model
+
+    @property
+    def finished(self) -> bool:
+        """The terminal event was written."""
+        return self._sequencer.done
+
+    @property
+    def failed(self) -> bool:
+        """The provider said that it failed."""
+        return self._sequencer.fault is not None
+
+    def feed(self, frames: bytes) -> bytes:
+        """Whole frames of the provider's stream."""
+        if self._sequencer.done:  # whatever follows the end is not read
+            return b""
+        events = self._decoder.feed(frames)
+        return self.tell(events) if events else b""
+
+    def end(self) -> bytes:
+        """The provider ended its answer well."""
+        return self.tell(self._decoder.end())
+
+    def tell(self, events: list[Event]) -> bytes:
+        """The client's frames for these events."""
+        if self._restore is not None:
+            events = self._restore.feed(events)
+        sequencer = self._sequencer
+        events = sequencer.feed(events)
+        for event in events:
+            if type(event) in WRITTEN:
+                self._characters += len(event.text)  # type: ignore[union-attr]
+        if self._told:
+            return self._encoder.encode(events)
+        if sequencer.fault is not None:
+            raise sequencer.fault
+        out = self._encoder.encode(events)
+        self._told = out != b""
+        return out
+
+    def truncation_frames(self, fault: PorticoError) -> bytes:
+        """The client's dialect's way to say that the stream broke."""
+        return b"" if self._sequencer.done else self._encoder.cut(fault)
+
+
+class Folding:
+    """An answer in one piece, folded as its events come."""
+
+    __slots__ = ("_folder", "_restore", "_sequencer", "held")
+
+    def __init__(self, restore: WayBack | None) -> None:
+        self.held: Usage | None = None
+        """Counts that came and were not told: all there is if the answer is cut."""
+        self._restore = restore
+        self._sequencer = Sequencer()
+        self._folder = Folder()
+
+    def feed(self, events: list[Event]) -> None:
+        """Take more events. Raises the fault of a `Failed`."""
+        if self._restore is not None:
+            events = self._restore.feed(events)
+        self._folder.feed(self._sequencer.feed(events))
+
+    def result(self) -> GenerateResponse:
+        """The answer. Raises `UpstreamTruncated` if it never finished."""
+        return self._folder.result()
+
+    def note(self, outcome: Outcome) -> None:
+        """Put what is known of the answer by now into the record."""
+        outcome.usage = self._sequencer.usage or self.held
+        outcome.response_model = self._sequencer.model
