@@ -10,7 +10,9 @@ MODEL = "gpt-5-mini"
 """What clients ask for."""
 UPSTREAM_MODEL = "gpt-5-mini-2025-08-07"
 DIGITS = "0123456789abcdef0123456789abcdef"
-"""Where an answer has the 32 hex digits that are its own."""
+"""Where an answer has the digits that are its own. Those of OpenAI begin with the time: the sample
+`resp_67ccd2be...` was created at 0x67ccd2be, and two of one second are in order, too
+(https://platform.openai.com/docs/api-reference/responses/create, 2026-11-21)."""
 _TAIL = "5e9dbe"
 """OpenAI's ids have more digits than this gateway's."""
 _RESPONSE = f"resp_{DIGITS}{_TAIL}"

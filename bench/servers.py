@@ -28,7 +28,7 @@ http {{
   client_max_body_size 16m; client_body_buffer_size 2m;
 """
 _NGINX_ANSWERS = """\
-  map $msec $seconds {{ ~^(?<whole>[0-9]+) $whole; }}
+  map $msec $moment {{ ~^(?<whole>[0-9]+)[.](?<part>[0-9]+)$ $whole$part; }}
   server {{ listen 127.0.0.1:{port} backlog=4096;
     location / {{ default_type application/json; return 200 '{body}'; }} }}
 }}

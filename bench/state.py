@@ -140,7 +140,7 @@ def target_of(lane: str, store: bool) -> str:
 
 def _start(rig: Rig, seconds: float) -> Bench:
     made = responses.answer(int(time.time())).replace(
-        responses.DIGITS.encode(), b"${seconds}${request_id}"
+        responses.DIGITS.encode(), b"${moment}${request_id}"
     )
     whole = {
         "splice": rig.whole_upstream(made, "upstream-responses"),

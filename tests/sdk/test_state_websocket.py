@@ -301,7 +301,6 @@ async def test_sealed_reasoning_goes_back_to_its_origin_byte_for_byte(
         assert away.response["status"] == "completed"
 
 
-@pytest.mark.xfail(strict=True, reason="a session does not know who made its reasoning")
 @pytest.mark.parametrize("store", [False, True])
 async def test_reasoning_of_one_account_is_not_sent_to_another(state: Servers, store: bool) -> None:
     async with Talk.to(state.gateway) as talk:

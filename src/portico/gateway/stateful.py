@@ -48,8 +48,9 @@ _EMPTY = b"[]"
 
 
 class Parent(Struct, frozen=True, gc=False):
-    """What a request goes on from. `arrays` is the context, oldest first; None while only the
-    provider's own copy is needed. `size` is its bytes."""
+    """What a request goes on from. `arrays` is the context, oldest first, and `origins` says where
+    each was made (inputs: nowhere); None while only the provider's own copy is needed. `size` is
+    its bytes."""
 
     id: str
     size: int
@@ -57,16 +58,18 @@ class Parent(Struct, frozen=True, gc=False):
     origin: str = ""
     kept: bool = False
     stored: bool = True
+    origins: tuple[str, ...] = ()
 
 
 class Context(Struct, frozen=True, gc=False):
-    """What comes before a request's own input, and that input with references replaced."""
+    """What comes before a request's own input, as far as the target can be given it, and that input
+    with references replaced. `parent` has all of it."""
 
     arrays: tuple[bytes, ...]
     fresh: bytes
+    parent: Parent = Parent("", 0, ())
     size: int = 0
     native: bool = False
-    stored: bool = True
 
 
 async def prepare(
@@ -98,18 +101,21 @@ async def prepare(
         if keeps and context.arrays:
             context = await _own(gateway, call, target, context)
     _rewrite(ask, context, state, store=store, spliced=spliced)
-    given, before, parent = context.fresh, context.arrays, state.previous
-    if store and not context.stored:
+    before = context.parent
+    whole = () if context.native else (before.arrays or ())
+    given, parent = context.fresh, state.previous
+    if store and not before.stored:
         # What it goes on from is on this connection only: the record has to say it all.
-        given, before, parent = join([*before, given]), (), None
+        given, whole, parent = join([*whole, given]), (), None
     turn = Turn(
         tenant=tenant_of(call),
         store=store,
         model=ask.model,
         retention=gateway.state.retention,
         input=given,
-        context=before,
-        context_bytes=context.size if before or context.native else 0,
+        context=whole,
+        origins=before.origins if whole else (),
+        context_bytes=context.size if whole or context.native else 0,
         parent=parent,
         conversation=state.conversation,
         changes=_changes(state, context, store=store, keeps=keeps) if spliced else {},
@@ -174,20 +180,18 @@ async def _context(
         _check_size(parent.size, limits)
         if not native and parent.arrays is None:
             parent = await _expanded(store, call, tenant, parent, target if spliced else None)
-        elif not native and spliced and parent.origin != target.origin:
-            parent = _moved(call, target, parent)
-        elif not native and spliced and not parent.stored:
-            parent = _moved(call, target, parent, sealed_too=False)
     elif state.conversation is not None:
         parent = await _conversation(store, call, tenant, state.conversation)
     if state.refers:
         fresh = await resolve(gateway, call, fresh)
     arrays = () if native else (parent.arrays or ())
+    if spliced:
+        arrays = _given_to(call, target, parent, arrays)
     if arrays or (call.session is not None and not native):
         check_calls(join(list(arrays)), fresh)
     if arrays:
         gateway.account(call, sum([len(array) for array in arrays]))
-    return Context(arrays, fresh, parent.size, native, parent.stored)
+    return Context(arrays, fresh, parent, parent.size, native)
 
 
 def _reaches(call: Call, target: Target) -> bool:
@@ -224,7 +228,9 @@ async def _parent(gateway: "Gateway", call: Call, tenant: bytes, id: str) -> Par
 
 def _remembered(found: Remembered) -> Parent:
     kept = found.kept and found.stored
-    return Parent(found.id, found.size, found.arrays, found.origin, kept, found.stored)
+    return Parent(
+        found.id, found.size, found.arrays, found.origin, kept, found.stored, found.origins
+    )
 
 
 async def _expanded(
@@ -241,7 +247,7 @@ async def _expanded(
         )
     _check_count([array for link in links for array in (link.input, link.output)], call)
     arrays: list[bytes] = []
-    lost = 0
+    origins: list[str] = []
     for link in links:
         if link.input == NOTHING and not link.output:
             raise BadRequest(
@@ -251,16 +257,12 @@ async def _expanded(
                 param="previous_response_id",
             )
         output = for_replay(link.output)
-        if target is not None and link.origin != target.origin:
-            output, count = without_reasoning(output)
-            lost += count
         if b'"compaction"' in output and _stands(output, link.origin, target):
-            arrays = [after_compaction(output)]
+            arrays, origins = [after_compaction(output)], [link.origin]
         else:
             arrays += (link.input, output)
-    if lost and target is not None:
-        _declare(call, target, Loss("input", "dropped", "reasoning of another provider"))
-    return Parent(parent.id, parent.size, tuple(arrays), parent.origin, parent.kept)
+            origins += ("", link.origin)
+    return structs.replace(parent, arrays=tuple(arrays), origins=tuple(origins))
 
 
 def _stands(output: bytes, origin: str, target: Target | None) -> bool:
@@ -271,18 +273,26 @@ def _stands(output: bytes, origin: str, target: Target | None) -> bool:
     return has_compaction(output, own=True)
 
 
-def _moved(call: Call, target: Target, parent: Parent, *, sealed_too: bool = True) -> Parent:
-    """A parent for an account that does not keep it: without reasoning that only its maker can
-    read, or (not `sealed_too`) look up."""
-    arrays: list[bytes] = []
+def _given_to(
+    call: Call, target: Target, parent: Parent, arrays: tuple[bytes, ...], *, keeps: bool = True
+) -> tuple[bytes, ...]:
+    """The context as a provider of the client's dialect can be given it: without reasoning that
+    only another account can read, or that it would look up and (not `keeps`) does not have."""
+    out: list[bytes] = []
     lost = 0
-    for array in parent.arrays or ():
-        kept, count = without_reasoning(array, sealed_too=sealed_too)
-        arrays.append(kept)
+    looked_up = keeps and parent.stored
+    for place, array in enumerate(arrays):
+        origin = parent.origins[place] if place < len(parent.origins) else ""
+        kept, count = array, 0
+        if origin and origin != target.origin:
+            kept, count = without_reasoning(array)
+        elif origin and not looked_up:
+            kept, count = without_reasoning(array, sealed_too=False)
+        out.append(kept)
         lost += count
     if lost:
         _declare(call, target, Loss("input", "dropped", "reasoning of another provider"))
-    return structs.replace(parent, arrays=tuple(arrays))
+    return tuple(out)
 
 
 def _declare(call: Call, target: Target, loss: Loss) -> None:
@@ -406,14 +416,13 @@ async def _expand(
     parent = await _parent(gateway, call, turn.tenant, state.previous or "")
     if parent.arrays is None:
         parent = await _expanded(gateway.state.store, call, turn.tenant, parent, target)
-    # What it keeps no more it does not find by its id, either.
-    arrays = _moved(call, target, parent).arrays or ()
+    arrays = _given_to(call, target, parent, parent.arrays or (), keeps=False)
     check_calls(join(list(arrays)), context.fresh)
-    whole = Context(arrays, context.fresh, context.size)
+    whole = Context(arrays, context.fresh, parent, context.size)
     told = ask.told
     _rewrite(ask, whole, state, store=turn.store, spliced=True)
     ask.told = told
-    turn.context = arrays
+    turn.context, turn.origins = parent.arrays or (), parent.origins
     turn.changes = _changes(state, whole, store=turn.store, keeps=turn.keeps)
 
 

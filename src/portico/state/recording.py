@@ -83,7 +83,8 @@ class Turn(Struct, kw_only=True, eq=False):
 
     `tenant` is a `tenant_key`. `store`: a record is written; else only `conversation` and `session`
     learn of it. `input` is this turn's own input, a JSON array; `context` the arrays before it,
-    empty where the provider has them itself, and `context_bytes` their size either way. `changes`
+    empty where the provider has them itself, `origins` where each of them was made, and
+    `context_bytes` their size either way. `changes`
     are members of the response object to write differently from how the provider did. `origin` is
     where the response is made, `keeps` whether that place keeps what it is asked to store.
     `native`: ids are the provider's, not ours. `pointer`: nobody but the provider keeps the
@@ -96,6 +97,7 @@ class Turn(Struct, kw_only=True, eq=False):
     retention: float | None
     input: bytes
     context: tuple[bytes, ...] = ()
+    origins: tuple[str, ...] = ()
     context_bytes: int = 0
     parent: str | None = None
     conversation: str | None = None
@@ -243,8 +245,11 @@ def _turn_of(record: Record) -> tuple[object, ...]:
 def _remember(turn: Turn, session: Session, record: Record) -> None:
     output = for_replay(record.output)
     arrays: tuple[bytes, ...] | None = (*turn.context, turn.input, output)
+    known = turn.origins or ("",) * len(turn.context)
+    origins = (*known, "", record.origin)
     if record.barrier:
         arrays = (after_compaction(output),)
+        origins = (record.origin,)
     elif turn.context_bytes and not turn.context:
         arrays = None  # the provider has what came before, and so has the database
     session.remember(
@@ -255,6 +260,7 @@ def _remember(turn: Turn, session: Session, record: Record) -> None:
             turn.store,
             record.origin,
             record.kept,
+            origins,
         )
     )
 

@@ -14,8 +14,9 @@ from portico.dialects.responses.stored_items import output_items
 
 class Remembered(Struct, frozen=True, gc=False):
     """The context of one response: JSON arrays of items, oldest first, or None for one that only
-    the database and its provider have. `stored`: the database has it too. `origin` is where it was
-    made, `kept` whether the provider there keeps it."""
+    the database and its provider have; `origins` says where each was made (inputs: nowhere).
+    `stored`: the database has it too. `origin` is where the response was made, `kept` whether the
+    provider there keeps it."""
 
     id: str
     arrays: tuple[bytes, ...] | None
@@ -23,6 +24,7 @@ class Remembered(Struct, frozen=True, gc=False):
     stored: bool
     origin: str = ""
     kept: bool = False
+    origins: tuple[str, ...] = ()
 
 
 class Memory:

@@ -313,14 +313,26 @@ def for_replay(output: bytes) -> bytes:
 def without_reasoning(items: bytes, *, sealed_too: bool = True) -> tuple[bytes, int]:
     """The array without the reasoning of the provider itself, and how many items that were: where
     it is sent to another account, nobody there can read it. What this gateway sealed stays, and
-    without `sealed_too` so does what the provider sealed: it only is not looked up."""
+    without `sealed_too` so does what the provider sealed: it only is not looked up.
+
+    What was written after it goes without its id then: a provider that knows the id (another key of
+    the same account) refuses the item without the reasoning that led to it.
+    """
     if b'"reasoning"' not in items:
         return items, 0
     entries = _elements(items)
     kept = [entry for entry in entries if not _is_native_reasoning(_head(entry), sealed_too)]
     if len(kept) == len(entries):
         return items, 0
-    return _array([bytes(entry) for entry in kept]), len(entries) - len(kept)
+    return _array([_nameless(entry) for entry in kept]), len(entries) - len(kept)
+
+
+def _nameless(entry: Raw) -> bytes:
+    if _text(_head(entry).type) not in _WHOLE:
+        return bytes(entry)
+    fields = _members(entry) or {}
+    fields.pop("id", None)
+    return encode(fields)
 
 
 def without(items: bytes, ids: frozenset[str]) -> bytes:
