@@ -52,7 +52,7 @@ class PorticoApp:
             return
         self._worker.run_periodic_work()
         with contextlib.suppress(StoreUnavailable):  # what does not need the database is served
-            await self._worker.gateway.state.start()
+            await self._worker.gateway.start()
         await self._app(scope, receive, send)
 
     def reload(self, settings: Settings) -> None:

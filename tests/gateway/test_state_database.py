@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import openai
 import pytest
 import pytest_asyncio
 from tests.support.stateful import (
@@ -153,9 +154,26 @@ async def test_without_the_database_a_stored_answer_is_a_clear_503(
 
 
 @each_cell
+async def test_nothing_is_generated_for_a_database_that_is_known_to_be_away(
+    state: Servers, gone: Gone, cell: str
+) -> None:
+    state.gateway.worker.gateway.state._failed_at = None
+    mark = len(state.heard)
+    advice = []
+    for _ in range(3):
+        with pytest.raises(openai.InternalServerError) as caught:
+            await state.sdk.responses.create(model=cell, input="go")
+        assert caught.value.code == "state_unavailable"
+        advice.append(caught.value.response.headers.get("x-should-retry"))
+    assert len(state.heard) - mark == 1  # the one that found out, and is not to be tried again
+    assert advice[0] == "false"
+
+
+@each_cell
 async def test_without_the_database_a_stored_stream_never_says_that_it_is_complete(
     state: Servers, gone: Gone, cell: str
 ) -> None:
+    state.gateway.worker.gateway.state._failed_at = None  # it is not known yet
     stream = await state.sdk.responses.create(
         model=cell, input="[[demo tokens=8 delay=0.01]] go", stream=True
     )

@@ -450,6 +450,7 @@ def _banner(
     else:
         say(f"  config        {source.path}")
     say(f"  database      {_stored_in(settings)}")
+    say("                /v1/responses stores unless told not to: docs/state.md")
     if settings.workers > 1:
         say(f"  workers       {settings.workers}")
 

@@ -68,7 +68,7 @@ async def begin(
         background=True,
         streamed=stream,
         names=(),
-        expires_at=None,  # its time begins when it ends
+        expires_at=_latest(created, call.snapshot.deadlines.total, retention),
     )
     events = _first_events(response) if stream else []
     caller = call.caller
@@ -99,6 +99,11 @@ async def begin(
     else:
         headers = JSON + request_id_header(dialect, call.outcome.request_id)
         reply.send(200, headers, response)
+
+
+def _latest(created: int, longest: float, retention: float | None) -> int | None:
+    """Its time begins when it ends; if nobody sees that, then when it must have."""
+    return None if retention is None else created + int(longest + retention)
 
 
 def _keep_nothing(ask: SpliceRequest) -> None:

@@ -94,6 +94,14 @@ class Gateway:
         self.inflated = 0
         """Bytes of inflated bodies being served."""
 
+    async def start(self) -> None:
+        """Open the database. What is sealed from now on opens as long as that is kept. Raises
+        `StoreUnavailable`."""
+        await self.state.start()
+        if _secret(self.snapshot) is None and self.state.secret not in (None, self._sealing_secret):
+            self._sealing_secret = self.state.secret
+            self.sealer = Sealer(self._sealing_secret)
+
     def now(self) -> float:
         """Unix seconds, for what is stored."""
         return time()
@@ -269,6 +277,8 @@ class Door:
         spliced = kind != "compact" and _is_spliced(dialect, target, call.outcome.upstream_model)
         turn = await prepare(gateway, call, target, ask, spliced=spliced)
         if kind == "generate" and turn is not None:
+            if turn.store:
+                await gateway.state.check()
             if state is not None and state.background and not turn.pointer:
                 if not spliced:  # what is wrong with it is said now, not by a failed run
                     limits, unseal = call.snapshot.limits, self._sealer(call).unseal

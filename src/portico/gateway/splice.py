@@ -59,6 +59,7 @@ async def splice(
             body = connection.take()
             headers = _answer_headers(call, dialect, connection)
             if call.recording is not None:  # what cannot be sent is not kept
+                outcome.usage = dialect.read_usage(body).usage
                 body = await call.recording.keep(body)
             _send_whole(call, reply, dialect, connection, headers, body)
         else:

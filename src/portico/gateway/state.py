@@ -22,13 +22,16 @@ PRUNE_GRACE = 3600.0
 class State:
     """See the module docstring. `retention` is seconds; None keeps everything."""
 
-    __slots__ = ("_starting", "_tasks", "retention", "runs", "store")
+    __slots__ = ("_failed_at", "_starting", "_tasks", "retention", "runs", "secret", "store")
 
     def __init__(
         self, store: StateStore, retention: float | None, tail: Tail | None = None
     ) -> None:
         self.store = store
         self.retention = retention
+        self.secret: str | None = None
+        """What seals where no key is configured: as old as what is stored, so that it opens it."""
+        self._failed_at: float | None = None
         self.runs = Runs(store, os.urandom(8).hex(), tail)
         self._starting: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -45,10 +48,23 @@ class State:
 
     async def _start(self) -> None:
         await self.store.start()
+        self.secret = await self.store.secret("sealing", os.urandom(32).hex())
         self._tasks = [
             asyncio.ensure_future(self._prune()),
             asyncio.ensure_future(self.runs.look_after()),
         ]
+
+    def failed(self) -> None:
+        """A response could not be stored."""
+        self._failed_at = time()
+
+    async def check(self) -> None:
+        """Before something is generated that has to be stored: raise `StoreUnavailable` if the
+        database is known to be away, so that nothing is billed for nothing."""
+        if self._failed_at is None:
+            return
+        await self.store.secret("sealing", self.secret or "")
+        self._failed_at = None
 
     async def close(self) -> None:
         """End the runs of this worker, then close the database."""

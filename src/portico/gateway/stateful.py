@@ -138,7 +138,7 @@ def record(gateway: "Gateway", call: Call, turn: Turn | None, *, background: boo
     if turn.pointer:
         call.recording = Pointing(store, turn, early=background)
     else:
-        call.recording = Recording(store, turn)
+        call.recording = Recording(store, turn, gateway.state.failed)
 
 
 # what came before

@@ -49,6 +49,8 @@ async def run_stream(
             await tap.announced()  # the client is to have the id of what goes on without it
         elif isinstance(tap, RecordingTap) and tap.committing:
             await tap.decided()  # the answer was whole before the line broke
+        elif isinstance(tap, RecordingTap) and not tap.finished:
+            await tap.broken(fault)
         if fault.limit:
             client.events.limit_hit(fault.limit)
         if not tap.finished:

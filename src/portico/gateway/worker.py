@@ -76,7 +76,7 @@ class Worker:
         """Bind every listener. Raises OSError when an address cannot be bound, `ConfigError` when
         TLS files cannot be used, `StoreUnavailable` when the database cannot."""
         self.run_periodic_work()
-        await self.gateway.state.start()
+        await self.gateway.start()
         for index, listener in enumerate(self.settings.listeners):
             server = HttpServer(
                 self.gateway.door(index),

@@ -131,6 +131,10 @@ class StateStore(Protocol):
 
     # house-keeping
 
+    async def secret(self, name: str, fresh: str) -> str:
+        """The secret of this name that all gateways on the database share: `fresh`, for the first
+        that asks."""
+
     async def prune(self, now: float, limit: int) -> int:
         """Delete up to `limit` expired responses that have no child, with their names and events.
         How many were. An expired response with children is kept for their sake until they expire;

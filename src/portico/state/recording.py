@@ -28,7 +28,7 @@ from portico.dialects.responses.stored_items import (
 from portico.dialects.responses.stored_snapshot import failed, patched
 from portico.errors import PorticoError, UpstreamProtocol
 from portico.model.usage import Usage
-from portico.state.port import StateStore
+from portico.state.port import StateStore, StoreUnavailable
 from portico.state.records import LIVE, Entry, Record, Status
 from portico.state.session import Remembered, Session
 from portico.wire.json import encode, one_line
@@ -46,6 +46,8 @@ _TERMINAL = re.compile(
     rb"|^event:\s*response\.(?:completed|failed|incomplete)\s*$",
     re.MULTILINE,
 )
+BROKEN_SECONDS = 2.0
+"""How long the end of a stream that broke waits for a database that is slow."""
 _DIGITS = re.compile(rb"[0-9]{1,12}\Z")
 _WITH_RESPONSE = re.compile(
     rb'"type"\s*:\s*"response\.(?:created|queued|in_progress|completed|failed|incomplete)"'
@@ -183,10 +185,13 @@ def entries_of(record: Record) -> list[Entry]:
 class Recording:
     """Commits one turn."""
 
-    __slots__ = ("_store", "turn")
+    __slots__ = ("_failed", "_store", "turn")
 
-    def __init__(self, store: StateStore, turn: Turn) -> None:
+    def __init__(
+        self, store: StateStore, turn: Turn, failed: Callable[[], None] = lambda: None
+    ) -> None:
         self._store = store
+        self._failed = failed
         self.turn = turn
 
     async def keep(self, body: bytes) -> bytes:
@@ -217,7 +222,13 @@ class Recording:
         # A turn that failed leaves no call without its result behind: it can be tried again.
         entries = entries_of(record) if whole and turn.conversation is not None else ()
         if turn.store:
-            if not await self._store.save(record, entries):
+            try:
+                saved = await self._store.save(record, entries)
+            except StoreUnavailable as error:
+                error.retryable = False  # it was generated, and would be billed again
+                self._failed()
+                raise
+            if not saved:
                 await self._check_same(record)
         elif entries and turn.conversation is not None:
             await self._store.append(turn.tenant, turn.conversation, entries)
@@ -228,7 +239,7 @@ class Recording:
         """A provider used an id again. One that answers out of a cache may: what was stored before
         is the same turn. Another one cannot be stored, and its caller must not think that it was.
         """
-        before = await self._store.get(record.tenant, record.id, record.created_at)
+        before = await self._store.get(record.tenant, record.id, time())
         if before is None or _turn_of(before) != _turn_of(record):
             raise UpstreamProtocol(
                 "The provider used the id of another response again, so this one could not be "
@@ -272,13 +283,14 @@ class RecordingTap:
     ended; it raises what went wrong with the commit, and the stream is then cut like any other.
     """
 
-    __slots__ = ("_held", "_recording", "_release", "_tap", "_task")
+    __slots__ = ("_held", "_last_words", "_recording", "_release", "_tap", "_task")
 
     def __init__(self, tap: Tap, recording: Recording, release: Callable[[bytes], None]) -> None:
         self._tap = tap
         self._recording = recording
         self._release = release
         self._held = b""
+        self._last_words: bytes | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -326,8 +338,19 @@ class RecordingTap:
             await asyncio.wait({self._task})
             self._committed(self._task)
 
+    async def broken(self, fault: PorticoError) -> None:
+        """The stream broke: have that stored before the client is told with
+        `truncation_frames`, if it can be."""
+        self._last_words = self._truncation(fault)
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=BROKEN_SECONDS)
+
     def truncation_frames(self, fault: PorticoError) -> bytes:
         """The dialect's way to say that the stream broke; what did not come is stored as failed."""
+        words = self._last_words
+        return words if words is not None else self._truncation(fault)
+
+    def _truncation(self, fault: PorticoError) -> bytes:
         if self._held:
             return self._not_stored(fault)
         frames = self._tap.truncation_frames(fault)
@@ -349,7 +372,7 @@ class RecordingTap:
             return out
         if self._recording.turn.changes and _WITH_RESPONSE.search(out) is not None:
             out = self._rewritten(out)
-        if self._tap.finished and self._task is None and _TERMINAL.search(out) is not None:
+        if self._tap.finished and self._task is None:
             return self._hold(out)
         return out
 

@@ -163,6 +163,10 @@ class PostgresStore(StateStore):
 
     # house-keeping
 
+    async def secret(self, name: str, fresh: str) -> str:
+        """See the port."""
+        return await self._write(writes.secret, name, fresh)
+
     async def prune(self, now: float, limit: int) -> int:
         """See the port. Several transactions."""
         pruned = 0

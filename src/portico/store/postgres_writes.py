@@ -172,6 +172,15 @@ async def finish_run(
     return row is not None
 
 
+async def secret(db: Db, name: str, fresh: str) -> str:
+    """See the port."""
+    await db.execute(
+        "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING", name, fresh
+    )
+    found: str = await db.fetchval("SELECT value FROM secrets WHERE name = $1", name)
+    return found
+
+
 async def renew(db: Db, owner: str, lease_until: float) -> list[Run]:
     """See the port."""
     rows = await db.fetch(

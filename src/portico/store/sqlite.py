@@ -194,6 +194,10 @@ class SqliteStore(StateStore):
 
     # house-keeping
 
+    async def secret(self, name: str, fresh: str) -> str:
+        """See the port."""
+        return await self._write(writes.secret, name, fresh)
+
     async def prune(self, now: float, limit: int) -> int:
         """See the port. Several transactions; what is a leaf is found by a thread that reads."""
         pruned = 0

@@ -153,6 +153,15 @@ def _live(db: sqlite3.Connection, tenant: bytes, id: str) -> Row | None:
     return found
 
 
+def secret(db: sqlite3.Connection, name: str, fresh: str) -> str:
+    """See the port."""
+    db.execute(
+        "INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, fresh)
+    )
+    found: str = db.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()[0]
+    return found
+
+
 def renew(db: sqlite3.Connection, owner: str, lease_until: float) -> list[Run]:
     """See the port."""
     held = db.execute(

@@ -14,8 +14,13 @@ from portico.store import migrations as steps
 from portico.store import postgres_link, sqlite_connection
 from portico.store.opening import open_store
 
-MORE = steps.Migration(2, "CREATE TABLE added (x INTEGER);\nINSERT INTO added VALUES (1);\n")
-BAD = steps.Migration(2, "CREATE TABLE added (x INTEGER);\nINSERT INTO nowhere VALUES (1);\n")
+NUMBERS = [step.number for step in steps.migrations("sqlite")]
+MORE = steps.Migration(
+    NUMBERS[-1] + 1, "CREATE TABLE added (x INTEGER);\nINSERT INTO added VALUES (1);\n"
+)
+BAD = steps.Migration(
+    NUMBERS[-1] + 1, "CREATE TABLE added (x INTEGER);\nINSERT INTO nowhere VALUES (1);\n"
+)
 
 
 @pytest.fixture
@@ -52,7 +57,8 @@ def test_both_databases_have_the_same_steps_and_their_numbers_have_no_gap() -> N
 
 async def test_stores_that_start_at_once_migrate_once(opened: Open, shared_url: str) -> None:
     stores = await asyncio.gather(*[opened() for _ in range(6)])
-    assert await _query(shared_url, "SELECT number FROM portico_schema") == [(1,)]
+    rows = await _query(shared_url, "SELECT number FROM portico_schema ORDER BY number")
+    assert rows == [(number,) for number in NUMBERS]
     for at, store in enumerate(stores):
         assert await store.save(stored(f"r{at}"))
     for at in range(6):
@@ -69,7 +75,7 @@ async def test_a_new_step_is_applied_to_what_is_there(
     assert await stores[1].get(ALICE, "a", NOW) is not None
     assert await _query(shared_url, "SELECT x FROM added") == [(1,)]
     applied = await _query(shared_url, "SELECT number, applied_at FROM portico_schema")
-    assert [row[0] for row in applied] == [1, 2]
+    assert [row[0] for row in applied] == [*NUMBERS, MORE.number]
     assert all(row[1] > 1_000_000_000 for row in applied)
 
 
@@ -97,7 +103,7 @@ async def test_a_database_of_a_newer_version_is_refused_and_not_touched(
     assert "schema 99" in caught.value.debug
     assert "newer version" in caught.value.debug
     rows = await _query(shared_url, "SELECT number FROM portico_schema ORDER BY number")
-    assert rows == [(1,), (99,)]
+    assert rows == [*[(number,) for number in NUMBERS], (99,)]
 
 
 @pytest.mark.parametrize(

@@ -320,3 +320,9 @@ async def test_closing_finishes_what_is_queued_and_refuses_what_comes_later(url:
     with pytest.raises(StoreUnavailable):
         await store.get(ALICE, "r1", NOW)
     await store.close()
+
+
+async def test_a_secret_is_what_the_first_made_it(store: StateStore) -> None:
+    assert await store.secret("sealing", "first") == "first"
+    assert await store.secret("sealing", "second") == "first"
+    assert await store.secret("other", "third") == "third"

@@ -18,6 +18,7 @@ from msgspec import Raw, Struct
 
 from portico.dialects import checks
 from portico.dialects.responses.wire import NULL
+from portico.errors import BadRequest
 from portico.model.sealed import PREFIX
 from portico.wire.json import encode, quote
 
@@ -215,7 +216,13 @@ def references(raw: bytes) -> list[tuple[int, str]]:
 def named(raw: bytes) -> tuple[bool, tuple[str, ...]]:
     """Whether an `input` array has references, and the ids that a provider which keeps items would
     look up in its own: those of items that do not hold what they stand for."""
-    if len(raw) < _LONG and b'"id"' not in raw and b"_id" not in raw and not _has_escapes(raw):
+    if (
+        len(raw) < _LONG
+        and b'"id"' not in raw
+        and b"_id" not in raw
+        and b"item_reference" not in raw
+        and not _has_escapes(raw)
+    ):
         return False, ()
     refers = False
     ids: list[str] = []
@@ -233,8 +240,14 @@ def named(raw: bytes) -> tuple[bool, tuple[str, ...]]:
             entries = entries or _elements(raw)
             if _holds(kind, _members(entries[index]) or {}):
                 held.add(_text(head.id) or "")
-            else:
-                ids += [text for text in (_text(head.id), _text(head.approval_request_id)) if text]
+                continue
+            if bytes(entries[index]).count(b'"id"') > 1:  # two readers could mean two items
+                raise BadRequest(
+                    f"Invalid 'input[{index}]': it has more than one 'id'.",
+                    code="invalid_value",
+                    param=f"input[{index}].id",
+                )
+            ids += [text for text in (_text(head.id), _text(head.approval_request_id)) if text]
     return refers, tuple([item for item in ids if item not in held])
 
 
