@@ -99,6 +99,7 @@ async def pair() -> AsyncIterator[Pair]:
     keeping, chat = await ScriptedUpstream.start(), await ScriptedUpstream.start()
     models = [
         model("native", provider(keeping.url, "openAI"), "m"),
+        model("plain", provider(keeping.url, formats=["responses"], name="plain"), "m"),
         model("chat", provider(chat.url, formats=["completions"], name="chat"), "m"),
     ]
     gateway = await Gateway.start(settings(route(models, KEYS)))
@@ -341,7 +342,7 @@ class _Reluctant:
 
 async def test_a_start_that_failed_is_told_to_all_who_wait_and_then_tried_again() -> None:
     store = _Reluctant(1)
-    state = State(store, 10.0)  # type: ignore[arg-type]
+    state = State(store, 10.0)
     both = await asyncio.gather(state.start(), state.start(), return_exceptions=True)
     assert [type(each) for each in both] == [StoreUnavailable, StoreUnavailable]
     assert await asyncio.gather(state.start(), state.start(), state.start()) == [None] * 3
@@ -353,7 +354,7 @@ async def test_a_start_that_failed_is_told_to_all_who_wait_and_then_tried_again(
 
 async def test_a_start_that_somebody_waited_for_in_vain_goes_on() -> None:
     store = _Reluctant(0)
-    state = State(store, 10.0)  # type: ignore[arg-type]
+    state = State(store, 10.0)
     first = asyncio.ensure_future(state.start())
     await asyncio.sleep(0)
     first.cancel()
@@ -411,8 +412,6 @@ async def test_a_background_stream_ends_although_its_provider_does_not_close(
     monkeypatch.setattr("portico.gateway.run.LINGER_SECONDS", 0.02)
     usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}  # nothing more is awaited
     frames = [
-        {"type": "response.created", "sequence_number": 0,
-         "response": answer("resp_late", status="in_progress")},
         {"type": "response.completed", "sequence_number": 1,
          "response": answer("resp_late", usage=usage)},
     ]  # fmt: skip
@@ -479,28 +478,41 @@ async def test_what_the_provider_lost_is_not_looked_up_there(pair: Pair) -> None
     assert [item.get("role") for item in items] == ["user", "assistant", "user"]
 
 
-async def test_what_was_not_stored_is_not_looked_up_where_it_was_made(pair: Pair) -> None:
+@pytest.mark.parametrize("where", ["native", "plain"])
+async def test_what_was_not_stored_is_not_looked_up_where_it_was_made(
+    pair: Pair, where: str
+) -> None:
     def stream(name: str, *output: dict[str, Any]) -> list[Any]:
         whole = answer(name, output=list(output), store=False)
-        frames = [
-            {"type": "response.created", "sequence_number": 0,
-             "response": {**whole, "status": "in_progress", "output": []}},
-            {"type": "response.completed", "sequence_number": 1, "response": whole},
-        ]  # fmt: skip
-        return [expect(), sse(frames)]
+        return [expect(), sse([{"type": "response.completed", "sequence_number": 0,
+                                "response": whole}])]  # fmt: skip
 
     pair.keeping.add(
         stream("resp_w1", REASONING, SEALED, message("One.", "msg_w1")), stream("resp_w2")
     )
     async with Talk.to(pair.gateway) as talk:
-        first = await talk.ask("native", "1")
-        await talk.ask("native", "2", previous_response_id=first.id)
+        first = await talk.ask(where, "1")
+        await talk.ask(where, "2", previous_response_id=first.id)
     items = pair.keeping.requests[-1].json()["input"]
     assert "previous_response_id" not in pair.keeping.requests[-1].json()
     assert [item.get("type", item.get("role")) for item in items] == [
         "message", "reasoning", "message", "message",
     ]  # fmt: skip
     assert items[1]["encrypted_content"] == "opaque"
+
+
+@pytest.mark.parametrize("way", ["chain", "conversation"])
+async def test_reasoning_that_one_account_sealed_is_not_sent_to_another(
+    pair: Pair, way: str
+) -> None:
+    name = f"resp_sealed_{way}"
+    pair.keeping.add(gives(name, SEALED, message("One.", f"msg_{way}")), gives(f"{name}_2"))
+    made = (await raw(pair.gateway.port, "POST", "/v1/conversations", {})).json()["id"]
+    first = {"conversation": made} if way == "conversation" else {}
+    assert (await pair.ask("native", "1", **first))[0] == 200
+    then = first or {"previous_response_id": name}
+    assert (await pair.ask("plain", "2", **then))[0] == 200
+    assert b"opaque" not in pair.keeping.requests[-1].body
 
 
 # 17: background at a provider that keeps

@@ -52,14 +52,14 @@ class Finder:
                     await self._take_entry(item, found)
         return found
 
-    async def owned(self, items: Iterable[str], target: Target) -> set[str]:
-        """Those that the target made for this tenant, and keeps."""
+    async def owned(self, items: Iterable[str], target: Target, *, kept: bool = True) -> set[str]:
+        """Those that the target made for this tenant, and (`kept`) keeps."""
         known: set[str] = set()
         for item in items:
             if item in known:
                 continue
             record = await self._record(item)
-            if record is None or not record.kept or record.origin != target.origin:
+            if record is None or record.origin != target.origin or (kept and not record.kept):
                 continue
             if is_pointer(record):  # its names are what it put out, and nothing else
                 known.add(item)
@@ -130,12 +130,13 @@ async def resolve(gateway: "Gateway", call: Call, items: bytes) -> bytes:
 
 
 async def foreign(
-    gateway: "Gateway", call: Call, target: Target, ids: Iterable[str]
+    gateway: "Gateway", call: Call, target: Target, ids: Iterable[str], *, kept: bool = True
 ) -> frozenset[str]:
     """Those of the ids that the target does not know as this tenant's. All tenants are one to it:
-    what it looks up for one of them must be that one's own."""
+    what it looks up for one of them must be that one's own. Without `kept`: those that it did not
+    make, whether it keeps them or not."""
     named = dict.fromkeys(ids)
-    owned = await Finder(gateway, call).owned(named, target)
+    owned = await Finder(gateway, call).owned(named, target, kept=kept)
     return frozenset([item for item in named if item not in owned])
 
 

@@ -31,6 +31,8 @@ FLUSH_SECONDS = 0.02
 """How long events are gathered before they are committed together."""
 LINGER_SECONDS = 0.5
 """How long the lane may go on after the terminal event: some providers close late."""
+AWAY_SECONDS = 1.0
+"""How long until a database that is away is asked again."""
 TOO_LARGE = "The response has more events than this gateway keeps."
 
 Place = tuple[bytes, str]
@@ -44,8 +46,8 @@ class Run:
 
     __slots__ = (
         "_changes", "_commit", "_flush", "_left", "_pending", "_response", "_restamp", "_store",
-        "_tail", "_turn", "_wake", "changed", "ended", "events", "outcome", "record", "settling",
-        "task", "why",
+        "_tail", "_turn", "_waits", "_wake", "changed", "ended", "events", "outcome", "record",
+        "settling", "task", "why",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +68,7 @@ class Run:
         self._response = record.response
         self._pending: list[Logged] = []
         self._left = most
+        self._waits = False
         self._wake = asyncio.Event()
         self._flush: asyncio.Task[None] | None = None
         self._commit: asyncio.Task[None] | None = None
@@ -204,9 +207,14 @@ class Run:
                 tenant, id, "in_progress", self._response, events
             )
         except StoreUnavailable as error:
-            log.warning("events of a background run wait: %s", error.debug or error.message)
+            if not self._waits:
+                log.warning("events of a background run wait: %s", error.debug or error.message)
+            self._waits = True
             self._pending = events + self._pending
+            await asyncio.sleep(AWAY_SECONDS)
+            self._wake.set()
             return
+        self._waits = False
         if not alive:
             self.lose()
             return

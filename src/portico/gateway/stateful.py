@@ -21,6 +21,7 @@ from portico.dialects.responses.stored_items import (
     has_compaction,
     join,
     named,
+    reasoning_ids,
     references,
     without,
     without_reasoning,
@@ -182,6 +183,8 @@ async def _context(
             parent = await _expanded(store, call, tenant, parent, target if spliced else None)
     elif state.conversation is not None:
         parent = await _conversation(store, call, tenant, state.conversation)
+        if spliced:
+            parent = await _read_by(gateway, call, target, parent)
     if state.refers:
         fresh = await resolve(gateway, call, fresh)
     arrays = () if native else (parent.arrays or ())
@@ -326,6 +329,17 @@ async def _own(gateway: "Gateway", call: Call, target: Target, context: Context)
     _declare(call, target, Loss("input", "dropped", "items that another provider keeps"))
     arrays = tuple(without(array, others) for array in context.arrays)
     return structs.replace(context, arrays=arrays)
+
+
+async def _read_by(gateway: "Gateway", call: Call, target: Target, parent: Parent) -> Parent:
+    """The items of a conversation without reasoning that the target did not seal."""
+    ids = [item for array in parent.arrays or () for item in reasoning_ids(array)]
+    others = await foreign(gateway, call, target, ids, kept=False) if ids else frozenset()
+    if not others:
+        return parent
+    _declare(call, target, Loss("input", "dropped", "reasoning of another provider"))
+    arrays = tuple(without(array, others) for array in parent.arrays or ())
+    return structs.replace(parent, arrays=arrays)
 
 
 def _check_size(size: int, limits: Limits) -> None:

@@ -111,7 +111,7 @@ async def numbers_of(store: Late, run: Run) -> list[int]:
 async def test_no_event_is_lost_when_a_run_ends_while_events_are_being_committed(
     store: Late,
 ) -> None:
-    all_runs = Runs(store, ME)  # type: ignore[arg-type]
+    all_runs = Runs(store, ME)
     run = await begun(all_runs)
     gate = store.hold("progress_run")
     calls = len(store.calls)
@@ -134,7 +134,7 @@ async def test_no_event_is_lost_when_a_run_ends_while_events_are_being_committed
 
 
 async def test_events_whose_commit_failed_come_with_the_end(store: Late) -> None:
-    all_runs = Runs(store, ME)  # type: ignore[arg-type]
+    all_runs = Runs(store, ME)
     run = await begun(all_runs)
     gate = store.hold("progress_run")
     store.faults["progress_run"] = StoreUnavailable("gone")
@@ -153,7 +153,7 @@ async def test_events_whose_commit_failed_come_with_the_end(store: Late) -> None
 
 
 async def test_an_end_that_cannot_be_stored_is_stored_later_with_its_events(store: Late) -> None:
-    all_runs = Runs(store, ME)  # type: ignore[arg-type]
+    all_runs = Runs(store, ME)
     run = await begun(all_runs)
     run.take(delta(0))
     run.take(end(1))
@@ -170,7 +170,7 @@ async def test_an_end_that_cannot_be_stored_is_stored_later_with_its_events(stor
 async def test_a_run_with_too_many_bytes_of_events_fails_and_frees_its_provider(
     store: Late,
 ) -> None:
-    all_runs = Runs(store, ME)  # type: ignore[arg-type]
+    all_runs = Runs(store, ME)
     turn = turn_of()
     run = await all_runs.begin(record_for(turn), turn, {}, [], Limits(response_bytes=500))
     run.task = asyncio.ensure_future(asyncio.sleep(60))
@@ -190,7 +190,7 @@ async def test_a_run_with_too_many_bytes_of_events_fails_and_frees_its_provider(
 async def test_a_run_whose_row_is_not_there_yet_is_not_taken_for_lost(
     store: Late, look: str
 ) -> None:
-    all_runs = Runs(store, ME)  # type: ignore[arg-type]
+    all_runs = Runs(store, ME)
     other = await begun(all_runs, "1" * 32)
     gate = store.hold("begin_run")
     beginning = asyncio.ensure_future(begun(all_runs))
@@ -206,7 +206,7 @@ async def test_a_run_whose_row_is_not_there_yet_is_not_taken_for_lost(
 
 @pytest.mark.parametrize("look", ["_renew", "_look"])
 async def test_a_row_of_this_worker_that_no_run_belongs_to_is_ended(store: Late, look: str) -> None:
-    all_runs = Runs(store, ME)  # type: ignore[arg-type]
+    all_runs = Runs(store, ME)
     other = await begun(all_runs, "1" * 32)  # while it has any, all its leases are extended
     record = record_for(turn_of())
     await store.store.begin_run(record, ME, time() + 30)
@@ -227,7 +227,7 @@ async def test_a_row_of_this_worker_that_no_run_belongs_to_is_ended(store: Late,
 async def test_a_run_of_which_nobody_knows_whether_it_began_is_ended(
     store: Late, fault: BaseException
 ) -> None:
-    all_runs = Runs(store, ME)  # type: ignore[arg-type]
+    all_runs = Runs(store, ME)
     store.faults["progress_run"] = fault  # type: ignore[assignment]
     with pytest.raises(type(fault)):
         await begun(all_runs)
@@ -242,7 +242,7 @@ async def test_a_run_of_which_nobody_knows_whether_it_began_is_ended(
 async def test_a_run_that_ended_elsewhere_is_given_up_here_and_stays_as_it_ended(
     store: Late,
 ) -> None:
-    all_runs = Runs(store, ME)  # type: ignore[arg-type]
+    all_runs = Runs(store, ME)
     run = await begun(all_runs)
     run.task = asyncio.ensure_future(asyncio.sleep(60))
     await store.store.finish_run(ended_as(run.record, cancelled(run.record.response)), ())
@@ -258,7 +258,7 @@ async def test_a_run_that_ended_elsewhere_is_given_up_here_and_stays_as_it_ended
 async def test_a_run_that_is_ended_elsewhere_expires_like_any_other(store: Late, how: str) -> None:
     record = record_for(turn_of())
     await store.store.begin_run(record, "somebody", time() - 1)
-    elsewhere = Runs(store, ME)  # type: ignore[arg-type]
+    elsewhere = Runs(store, ME)
     if how == "cancelled":
         gateway = _gateway(store, elsewhere)
         assert (await background.cancel(gateway, record)).status == "cancelled"
@@ -274,7 +274,7 @@ async def test_looking_after_runs_survives_a_defect(
     store: Late, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "LOOK_SECONDS", 0.005)
-    all_runs = Runs(store, ME)  # type: ignore[arg-type]
+    all_runs = Runs(store, ME)
     run = await begun(all_runs)
     store.faults["renew"] = RuntimeError("a defect")
     store.faults["held"] = RuntimeError("a defect")
@@ -291,12 +291,12 @@ async def test_an_abandoned_run_without_a_response_object_is_ended_all_the_same(
 ) -> None:
     record = structs.replace(record_for(turn_of()), response=b"{}")
     await store.store.begin_run(record, "dead", time() - 1)
-    assert await Runs(store, ME).end_abandoned() == 1  # type: ignore[arg-type]
+    assert await Runs(store, ME).end_abandoned() == 1
     assert await store.store.abandoned(time(), 9) == []
 
 
 async def test_more_runs_than_the_limit_are_refused_and_leave_nothing(store: Late) -> None:
-    all_runs = Runs(store, ME)  # type: ignore[arg-type]
+    all_runs = Runs(store, ME)
     turn = turn_of()
     first = await all_runs.begin(record_for(turn), turn, {}, [], Limits(background_runs=1))
     with pytest.raises(Overloaded) as caught:
@@ -316,7 +316,7 @@ async def test_more_runs_than_the_limit_are_refused_and_leave_nothing(store: Lat
 async def test_an_end_that_says_it_is_none_does_not_keep_the_run_alive(
     store: Late, status: str, whole: bool
 ) -> None:
-    all_runs = Runs(store, ME)  # type: ignore[arg-type]
+    all_runs = Runs(store, ME)
     run = await begun(all_runs)
     if whole:
         run.take_whole(b'{"id":"resp_up","status":"%b","output":[]}' % status.encode())
@@ -343,7 +343,7 @@ async def test_an_end_that_says_it_is_none_does_not_keep_the_run_alive(
 async def test_events_without_a_response_object_leave_one_that_can_be_read(
     store: Late, kind: str, response: str
 ) -> None:
-    all_runs = Runs(store, ME)  # type: ignore[arg-type]
+    all_runs = Runs(store, ME)
     run = await begun(all_runs)
     run.take(frame(kind, 0, response))
     if kind == "response.in_progress":
@@ -398,7 +398,7 @@ def _work(gateway: Any, run: Run, lane: Any) -> tuple["asyncio.Task[None]", _Cal
 
 
 async def test_cancels_while_the_end_is_being_committed_leave_no_slot_behind(store: Late) -> None:
-    all_runs = Runs(store, ME)  # type: ignore[arg-type]
+    all_runs = Runs(store, ME)
     gateway = _gateway(store, all_runs)
     run = await begun(all_runs)
 
@@ -428,7 +428,7 @@ async def test_a_provider_that_lingers_after_its_end_holds_nothing_up(
     store: Late, by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("portico.gateway.run.LINGER_SECONDS", 0.02 if by == "itself" else 60.0)
-    all_runs = Runs(store, ME)  # type: ignore[arg-type]
+    all_runs = Runs(store, ME)
     gateway = _gateway(store, all_runs)
     run = await begun(all_runs)
 
@@ -452,7 +452,7 @@ async def test_a_provider_that_lingers_after_its_end_holds_nothing_up(
 
 
 async def test_a_drain_fails_what_still_works_and_says_why(store: Late) -> None:
-    all_runs = Runs(store, ME)  # type: ignore[arg-type]
+    all_runs = Runs(store, ME)
     gateway = _gateway(store, all_runs)
     run = await begun(all_runs)
 
@@ -492,7 +492,7 @@ async def _read_for(follower: background.Follower, seconds: float) -> list[Logge
 
 
 async def test_followers_of_a_run_that_ended_elsewhere_do_not_spin(store: Late) -> None:
-    all_runs = Runs(store, ME)  # type: ignore[arg-type]
+    all_runs = Runs(store, ME)
     gateway = _gateway(store, all_runs)
     run = await begun(all_runs)
     run.ended = True  # but it is not forgotten yet, and the row is still live
@@ -509,7 +509,7 @@ async def test_followers_of_a_run_that_ended_elsewhere_do_not_spin(store: Late) 
 
 
 async def test_followers_of_a_run_elsewhere_read_its_record_once(store: Late) -> None:
-    gateway = _gateway(store, Runs(store, ME))  # type: ignore[arg-type]
+    gateway = _gateway(store, Runs(store, ME))
     record = record_for(turn_of(input=b'["%b"]' % (b"x" * 10_000)))
     await store.store.begin_run(record, "elsewhere", time() + 30)
     follower = background.Follower(gateway, record, -1)

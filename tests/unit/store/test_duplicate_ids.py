@@ -119,7 +119,7 @@ async def test_of_a_batch_with_taken_ids_the_new_ones_are_stored_with_their_name
         store.save(in_conversation, items("i1")),
         store.save(in_conversation, items("i2")),
     )
-    assert saved == [False, True, True, False, True, False]
+    assert list(saved) == [False, True, True, False, True, False]
     first = await store.get(ALICE, "a", NOW)
     assert first is not None
     assert first.model == "first"

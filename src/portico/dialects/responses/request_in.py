@@ -200,8 +200,8 @@ def _refuse_stored_state(asked: _Parameters) -> None:
         if given:
             raise checks.unsupported(
                 name,
-                f"Unsupported parameter: '{name}' is not supported with this model: it needs "
-                "stored state, and none is kept. Send everything in 'input'.",
+                f"Unsupported parameter: '{name}' is not supported with this model: what it names "
+                "is not kept here. Send everything in 'input'.",
                 code="unsupported_parameter",
             )
 

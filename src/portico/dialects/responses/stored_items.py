@@ -340,6 +340,14 @@ def without_reasoning(items: bytes, *, sealed_too: bool = True) -> tuple[bytes, 
     return _array([_nameless(entry) for entry in kept]), len(entries) - len(kept)
 
 
+def reasoning_ids(items: bytes) -> list[str]:
+    """The ids of reasoning that a provider sealed itself."""
+    if b'"reasoning"' not in items:
+        return []
+    heads = [head for head in _heads(items) if _is_native_reasoning(head, True)]
+    return [text for head in heads if (text := _text(head.id))]
+
+
 def _nameless(entry: Raw) -> bytes:
     if _text(_head(entry).type) not in _WHOLE:
         return bytes(entry)
