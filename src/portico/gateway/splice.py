@@ -59,8 +59,11 @@ async def splice(
             body = connection.take()
             headers = _answer_headers(call, dialect, connection)
             if call.recording is not None:  # what cannot be sent is not kept
-                outcome.usage = dialect.read_usage(body).usage
-                body = await call.recording.keep(body)
+                try:
+                    body = await call.recording.keep(body)
+                except PorticoError:
+                    outcome.usage = dialect.read_usage(body).usage  # it is billed all the same
+                    raise
             _send_whole(call, reply, dialect, connection, headers, body)
         else:
             await _relay_large(call, reply, dialect, connection)
