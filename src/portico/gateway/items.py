@@ -10,6 +10,7 @@ from portico.dialects.responses.stored_items import (
     owner_of,
     references,
     replace,
+    response_of,
 )
 from portico.errors import BadRequest, NotFound
 from portico.gateway.call import Call, tenant_of
@@ -85,8 +86,9 @@ class Finder:
     async def _record(self, name: str) -> Record | None:
         store, now = self._gateway.state.store, self._gateway.now()
         record = None
-        if len(name) == len(base_of("")):
-            record = await store.get(self._tenant, f"resp_{name}", now)
+        response_id = response_of(name)
+        if response_id is not None:
+            record = await store.get(self._tenant, response_id, now)
         record = record or await store.by_name(self._tenant, name, now)
         if record is not None:
             self._count(len(record.input) + record.output_size)

@@ -21,6 +21,7 @@ from portico.dialects.responses.stored_items import (
     base_of,
     for_replay,
     has_compaction,
+    hidden_base,
     input_items,
     output_items,
     owner_of,
@@ -156,8 +157,9 @@ def _names(turn: Turn, id: str, output: bytes) -> tuple[str, ...]:
         if owner != base:
             names.append(owner or item)
     names += [GIVEN + item for item in _ids(turn.input) if owner_of(item) is None]
-    if turn.native:
-        names.append(base)
+    hidden = hidden_base(id) if turn.native else None
+    if hidden is not None:
+        names.append(hidden)
     return tuple(dict.fromkeys(names)) if names else ()
 
 

@@ -103,6 +103,12 @@ def hidden_base(response_id: str) -> str | None:
     return None if _BASE(response_id) is not None else base_of(response_id)
 
 
+def response_of(owner: str) -> str | None:
+    """The id of the response that an `owner_of` tells, if it tells one."""
+    response_id = f"resp_{owner}"
+    return response_id if _BASE(response_id) is not None else None
+
+
 def owner_of(item_id: str) -> str | None:
     """What follows `resp_` in the id of the response whose item this is, or the base that follows
     from that id; None if the item's id does not have the form of this gateway's."""

@@ -23,6 +23,7 @@ from portico.dialects.responses.stored_items import (
     owner_of,
     references,
     replace,
+    response_of,
 )
 from portico.model.items import Message, Reasoning, ToolCall
 from portico.model.parts import Text
@@ -338,3 +339,12 @@ def test_what_is_replayed_keeps_its_bytes() -> None:
     odd = b'{ "type":"message" , "content":[{"type":"output_text", "text":"\\u00e9"}], "n":1.50}'
     cut = b'{"type":"function_call","status":"in_progress"}'
     assert for_replay(b"[" + cut + b", " + odd + b"]") == b"[" + odd + b"]"
+
+
+@pytest.mark.parametrize("digits", [16, 24])
+def test_an_item_of_a_response_leads_back_to_it(digits: int) -> None:
+    response_id = "resp_" + "a1" * digits
+    (item,) = input_items(b'["x"]'[1:-1], base_of(response_id))
+    assert response_of(owner_of(item.id) or "") == response_id
+    assert hidden_base(response_id) is None
+    assert response_of("msg_of-a-client") is None
