@@ -18,6 +18,11 @@ $(VENV)/.dev: requirements/dev.lock $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
 	touch $@
 
+$(VENV)/.fuzz: requirements/fuzz.lock $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --only-binary :all: --require-hashes -r requirements/fuzz.lock \
+		|| echo "atheris cannot be installed here"
+	touch $@
+
 serve: $(VENV)/.runtime ## Serve on 127.0.0.1:4000 (the demo, unless provider keys are set; ARGS="--config FILE")
 	$(BIN)/portico serve $(ARGS)
 
@@ -41,9 +46,8 @@ format: $(VENV)/.dev ## Rewrite the code in its own style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-fuzz: $(VENV)/.dev ## Wrong input for every reader, 30 s each (PORTICO_FUZZ_SECONDS, PORTICO_FUZZ_SEED)
-	PORTICO_FUZZ_SECONDS=$${PORTICO_FUZZ_SECONDS:-30} PORTICO_FUZZ_SEED=$${PORTICO_FUZZ_SEED:-random} \
-		$(BIN)/python -m pytest -n auto tests/fuzz
+fuzz: $(VENV)/.fuzz ## Wrong input for every reader, led by coverage, 30 s each (PORTICO_FUZZ_SECONDS)
+	$(BIN)/python -m tests.fuzz
 
 abuse: $(VENV)/.dev ## Long fault and attack profiles
 	$(BIN)/python -m pytest -m abuse
@@ -61,6 +65,7 @@ lock: $(VENV)/.dev ## Lock dependencies again, with hashes
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml requirements/build.in -o requirements/runtime.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml requirements/build.in -o requirements/dev.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra fuzz -c requirements/dev.lock pyproject.toml -o requirements/fuzz.lock
 
 clean: ## Remove everything that was made
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/.work

@@ -146,7 +146,8 @@ def _event(name: str, **members: object) -> bytes:
 def streamed_text(dialect: str, count: int) -> str:
     """What the deltas of `events` say."""
     deltas = count - 3 if dialect == "chat" else _deltas(count)
-    return "".join(WORDS[i % len(WORDS)] for i in range(deltas))
+    begun = wire.FIRST_WORD if dialect == "chat" else ""
+    return begun + "".join(WORDS[i % len(WORDS)] for i in range(deltas))
 
 
 def batched(pieces: list[bytes], size: int) -> list[bytes]:

@@ -88,10 +88,14 @@ USAGE_EVENT = _chunk([], _USAGE)
 sets it, so a gateway that does has to take it out again."""
 
 
+FIRST_WORD = " so"
+
+
 def events(count: int) -> list[bytes]:
     """`count` events of a chat stream; the last two are the finish reason and `[DONE]`."""
     words = [" the", " fox", " ran", " home", " and", " slept", " well", "."]
-    first = _event({"role": "assistant", "content": ""}, None)
+    # It says something at once: what says nothing yet is held back by the gateway on purpose.
+    first = _event({"role": "assistant", "content": FIRST_WORD}, None)
     middle = [_event({"content": words[i % len(words)]}, None) for i in range(count - 3)]
     return [first, *middle, _event({}, "stop"), b"data: [DONE]\n\n"]
 

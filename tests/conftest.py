@@ -1,5 +1,7 @@
 """Fixtures that several folders share: a demo provider, and gateways in front of something."""
 
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -8,6 +10,11 @@ from tests.support.upstream import Script, ScriptedUpstream
 
 from portico.config.settings import Settings
 from portico.demo.server import RunningDemo, start_demo
+
+# Hundreds of processes are started here. Where images forbid Python to keep what it compiles, each
+# would compile the gateway again, which takes longer than what it is started for.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 Launch = Callable[[Settings], Awaitable[Gateway]]
 Play = Callable[..., Awaitable[ScriptedUpstream]]

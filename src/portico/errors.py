@@ -18,6 +18,7 @@ PorticoError
 │   ├── UpstreamProtocol    502  not valid HTTP, or larger than a limit
 │   ├── UpstreamTruncated   502  the answer stopped before its end
 │   ├── UpstreamRejected    the provider's own error status, kept
+│   ├── UpstreamUnavailable 503  every target is left alone because it failed
 │   └── UpstreamTimeout     504
 └── Internal
     ├── InternalError       500  a defect of ours
@@ -52,6 +53,7 @@ __all__ = [
     "UpstreamRejected",
     "UpstreamTimeout",
     "UpstreamTruncated",
+    "UpstreamUnavailable",
     "UpstreamUnreachable",
     "forget_frames",
 ]
@@ -62,7 +64,9 @@ class PorticoError(Exception):
 
     `retryable` answers whether the same request, sent again by the caller, may succeed; it becomes
     `x-should-retry`. None leaves the decision to the client's own rules. `limit` names the limit
-    of `portico.limits` that was hit, for whoever counts.
+    of `portico.limits` that was hit, for whoever counts. `upstream_status` is what the provider
+    answered, 0 if it did not. `verbatim` is the provider's own answer in the client's dialect, a
+    header block and a body, to be passed on as it is.
     """
 
     status: ClassVar[int] = 500
@@ -88,6 +92,8 @@ class PorticoError(Exception):
         self.limit = limit
         self.http_status = self.status
         self.retryable = self.default_retryable
+        self.upstream_status = 0
+        self.verbatim: tuple[bytes, bytes] | None = None
 
 
 def forget_frames(error: BaseException) -> None:
@@ -207,16 +213,27 @@ class UpstreamProtocol(UpstreamFault):
 
 
 class UpstreamTruncated(UpstreamFault):
-    """502: the connection ended before the answer did."""
+    """502: the connection ended before the answer did. `stale`: it had been idle, and was closed by
+    the other side before the first byte of an answer."""
 
     default_code = "upstream_truncated"
+    stale = False
+
+
+class UpstreamUnavailable(UpstreamFault):
+    """503: every provider that could be asked has failed too often just now."""
+
+    status = 503
+    default_code = "provider_unavailable"
 
 
 class UpstreamTimeout(UpstreamFault):
-    """504: the provider was silent for longer than a deadline."""
+    """504: the provider was silent for longer than a deadline. `hurried`: the deadline was the
+    caller's own, or the little that was left of the request's: it says nothing of the provider."""
 
     status = 504
     default_code = "upstream_timeout"
+    hurried = False
 
 
 class UpstreamRejected(UpstreamFault):

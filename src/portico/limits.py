@@ -9,6 +9,8 @@ from msgspec import Struct
 
 KIB = 1024
 MIB = 1024 * KIB
+UPSTREAM_CONNECTIONS = "upstreamConnections"
+"""The name of that limit, for who has to tell it from others."""
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -35,12 +37,14 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
     response_bytes: int = 64 * MIB
     chain_bytes: int = 64 * MIB
     background_runs: int = 1000
+    mirrored_requests: int = 64
     response_hold_bytes: int = 1 * MIB
     error_body_bytes: int = 64 * KIB
     sse_frame_bytes: int = 4 * MIB
     remote_content_bytes: int = 20 * MIB
     upstream_connections: int = 4096
     upstream_idle_connections: int = 256
+    recent_requests: int = 1000
 
 
 class Deadlines(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):

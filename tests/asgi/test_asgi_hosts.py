@@ -252,7 +252,7 @@ async def test_a_defect_is_a_json_500(
 
     upstream = await play()
     hosted, prefix = await serve(create_app(config(upstream.url), env={}))
-    for where in ("gateway.engine._entry", "policy.auth.KeyTable.identify",
+    for where in ("gateway.engine.entry_of", "policy.auth.KeyTable.identify",
                   "gateway.engine.Door._generate"):  # fmt: skip
         with monkeypatch.context() as patch:
             patch.setattr(f"portico.{where}", broken)

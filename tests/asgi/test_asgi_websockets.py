@@ -111,7 +111,7 @@ async def test_bytes_and_giants_are_refused(demo: RunningDemo) -> None:
 async def test_a_client_that_leaves_stops_the_work(app: PorticoApp) -> None:
     client = Client(app)
     await client.hear()
-    client.say(CREATE.replace("hi", "[[demo hang=2]]"))
+    client.say(CREATE.replace("hi", "[[demo hang=4]]"))
     await client.until("response.created")
     client.inbox.put_nowait({"type": "websocket.disconnect", "code": 1006})
     await client.ended()
@@ -122,12 +122,12 @@ async def test_only_so_many_messages_are_taken_in(demo: RunningDemo) -> None:
     app = _app(demo, websocket_queued_messages=3)
     client = Client(app)
     await client.hear()
-    for _ in range(50):
-        client.say(CREATE.replace("hi", "[[demo first_delay=0.2]]"))
+    for _ in range(20):
+        client.say(CREATE.replace("hi", "[[demo first_delay=0.05]]"))
     await client.until("response.created")
-    assert client.inbox.qsize() > 40
+    assert client.inbox.qsize() > 10
     client.inbox.put_nowait({"type": "websocket.disconnect", "code": 1006})
-    for _ in range(50):
+    for _ in range(20):
         await client.until("response.completed")
         if client.inbox.empty():
             break

@@ -96,7 +96,7 @@ async def test_a_stream_in_flight_is_finished_before_the_exit(run: Run) -> None:
 async def test_a_second_signal_cuts_what_still_runs(run: Run) -> None:
     gate = await run("serve", "--demo", *QUICK)
     async with await RawClient.connect(await gate.port()) as client:
-        await client.request("POST", PATHS["chat"], ask("chat", model="demo:hang=1", stream=True))
+        await client.request("POST", PATHS["chat"], ask("chat", model="demo:hang=2", stream=True))
         await asyncio.sleep(0.2)
         gate.signal(signal.SIGINT)
         await asyncio.sleep(0.2)

@@ -24,7 +24,7 @@ def test_the_curl_commands_print_what_the_page_says(demo_gateway: DemoGateway) -
     assert len(snippets) == 2
     for shell, printed in snippets:
         (command,) = curls(shell)
-        found = run_curl(command, demo_gateway, cut="cut=4" in command)
+        found = run_curl(command, demo_gateway, cut="cut=6" in command)
         assert found == printed.rstrip("\n") if printed is not None else found
 
 

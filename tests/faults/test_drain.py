@@ -230,8 +230,8 @@ async def test_a_unix_socket_is_served_and_removed(
 @pytest.mark.abuse
 async def test_a_hundred_streams_are_finished_or_told(play: Play, serve: Serve) -> None:
     frames = [*OPENING["chat"], *CLOSING["chat"]]
-    ending = [expect(), sse(frames[:1], end=False), sleep(2.0), *sse(frames[1:])[1:]]
-    stuck = [expect(), sse(frames[:1], end=False), hang()]
+    ending = [expect(), sse(frames[:2], end=False), sleep(2.0), *sse(frames[2:])[1:]]
+    stuck = [expect(), sse(frames[:2], end=False), hang()]
     upstream = await play(*[ending] * 30, default=stuck)
     gateway = await serve(upstream, idle=60.0, drain=4.0, in_flight_per_key=200)
     clients = []

@@ -279,7 +279,9 @@ async def test_a_client_cannot_speak_for_the_gateway_or_a_proxy(play: Play, serv
     assert answer.status == 200
     (seen,) = upstream.requests
     assert not {name.decode().lower() for name in spoofed} & set(seen.head)
-    assert not [name for name, _ in answer.headers if name.startswith("x-portico")]
+    ours = {name: value for name, value in answer.headers if name.startswith("x-portico")}
+    assert ours.keys() == {"x-portico-provider", "x-portico-model", "x-portico-attempts"}
+    assert ours["x-portico-attempts"] == "1"
 
 
 async def test_a_refused_request_says_so_in_the_dialect_of_its_path(

@@ -15,6 +15,7 @@ from tests.support.replicas import (
     LIVE,
     RENEW,
     TRANSLATE,
+    Client,
     Replica,
     Replicas,
     numbers,
@@ -27,7 +28,6 @@ database = support.database
 
 TIMES = (LEASE, RENEW)
 SLOW = "[[demo tokens=2000 delay=0.05]]"
-each_lane = pytest.mark.parametrize("lane", LANES)
 
 
 async def _some(replica: Replica, lane: str, most: int, **more: Any) -> list[dict[str, Any]]:
@@ -62,48 +62,60 @@ async def _told_everywhere(replica: Replica, seen: list[dict[str, Any]]) -> None
     assert (status, cancelled) == (200, response), "too late, and no error"
 
 
-@each_lane
-async def test_after_a_restart_the_run_has_failed(
-    replicas: Replicas, database: str, lane: str
-) -> None:
+async def test_after_a_restart_the_run_has_failed(replicas: Replicas, database: str) -> None:
     first = await replicas.serve(database, lease=TIMES)
-    seen = await _some(first, lane, 12)
-    polled = await first.create(lane, f"{SLOW} unseen", background=True)
-    queued = await first.create(lane, "[[demo first_delay=60]]", background=True)
+
+    async def begun(lane: str) -> tuple[list[dict[str, Any]], str, str]:
+        seen = await _some(first, lane, 12)
+        polled = await first.create(lane, f"{SLOW} unseen", background=True)
+        queued = await first.create(lane, "[[demo first_delay=60]]", background=True)
+        return seen, polled["id"], queued["id"]
+
+    async def failed(seen: list[dict[str, Any]], polled: str, queued: str) -> None:
+        for id in (seen[0]["response"]["id"], polled, queued):
+            _is_given_up(await second.ended(id))
+        assert time.monotonic() - start < 60
+        await _told_everywhere(second, seen)
+        await asyncio.sleep(2 * RENEW)
+        _is_given_up(await second.get(polled))
+
+    runs = await asyncio.gather(*map(begun, LANES))
     await first.kill()
     second = await replicas.serve(database, lease=TIMES)
     start = time.monotonic()
-    for id in (seen[0]["response"]["id"], polled["id"], queued["id"]):
-        _is_given_up(await second.ended(id))
-    assert time.monotonic() - start < 60
-    await _told_everywhere(second, seen)
-    await asyncio.sleep(2 * RENEW)
-    _is_given_up(await second.get(polled["id"]))
+    await asyncio.gather(*[failed(*run) for run in runs])
 
 
-@each_lane
 async def test_a_replica_that_stayed_up_ends_it_for_those_who_watch_and_those_who_poll(
-    replicas: Replicas, database: str, lane: str
+    replicas: Replicas, database: str
 ) -> None:
     dying, staying = [await replicas.serve(database, lease=TIMES) for _ in range(2)]
-    own = await staying.create(lane, f"{SLOW} own", background=True)
-    seen = await _some(dying, lane, 6)
-    id = seen[0]["response"]["id"]
-    watcher = await staying.follow(id)
-    (first,) = await watcher.some(1)
-    assert first == seen[0]
-    polling = asyncio.ensure_future(staying.ended(id))
+
+    async def begun(lane: str) -> tuple[str, list[dict[str, Any]], Client]:
+        own = await staying.create(lane, f"{SLOW} own", background=True)
+        seen = await _some(dying, lane, 6)
+        watcher = await staying.follow(seen[0]["response"]["id"])
+        assert await watcher.some(1) == seen[:1]
+        return own["id"], seen, watcher
+
+    async def ended(own: str, seen: list[dict[str, Any]], watcher: Client) -> None:
+        polling = asyncio.ensure_future(staying.ended(seen[0]["response"]["id"]))
+        rest = [seen[0], *await watcher.events()]
+        assert time.monotonic() - start < 60
+        assert watcher.done
+        assert numbers(rest) == list(range(len(rest)))
+        assert rest[-1]["type"] == "response.failed"
+        assert rest[-1]["response"] == await polling
+        await _told_everywhere(staying, seen)
+        assert (await staying.get(own))["status"] in LIVE, "only the dead one's runs are ended"
+        await staying.json("POST", f"/v1/responses/{own}/cancel")
+
+    runs = await asyncio.gather(*map(begun, LANES))
+    ends = [asyncio.ensure_future(ended(*run)) for run in runs]
+    await asyncio.sleep(0)  # they watch and poll
     start = time.monotonic()
     await dying.kill()
-    rest = [first, *await watcher.events()]
-    assert time.monotonic() - start < 60
-    assert watcher.done
-    assert numbers(rest) == list(range(len(rest)))
-    assert rest[-1]["type"] == "response.failed"
-    assert rest[-1]["response"] == await polling
-    await _told_everywhere(staying, seen)
-    assert (await staying.get(own["id"]))["status"] in LIVE, "only the dead one's runs are ended"
-    await staying.json("POST", f"/v1/responses/{own['id']}/cancel")
+    await asyncio.gather(*ends)
 
 
 async def test_runs_of_a_gateway_that_stopped_answering_end_once(

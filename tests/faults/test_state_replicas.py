@@ -1,6 +1,7 @@
 """Several gateways, one database: what one of them works on is seen and stopped from the others."""
 
 import asyncio
+import itertools
 import json
 import random
 from pathlib import Path
@@ -56,19 +57,23 @@ async def pair(replicas: Replicas, shared: tuple[str, str | None]) -> Pair:
     if url.startswith("sqlite"):
         one, other = (await replicas.serve(url, workers=2)).workers
         return one, other
-    one, other = [await replicas.serve(url, lease=TIMES, redis=redis) for _ in range(2)]
+    start = [replicas.serve(url, lease=TIMES, redis=redis) for _ in range(2)]
+    one, other = await asyncio.gather(*start)
     return one, other
 
 
 # following
 
 
-@each_lane
 async def test_a_run_of_one_is_polled_and_streamed_live_from_the_other(
-    replicas: Replicas, pair: Pair, lane: str
+    replicas: Replicas, pair: Pair
 ) -> None:
+    await asyncio.gather(*[_followed(replicas, pair, lane) for lane in LANES])
+
+
+async def _followed(replicas: Replicas, pair: Pair, lane: str) -> None:
     here, there = pair
-    words = "live"
+    words = f"live in {lane}"
     own = await here.stream(lane, f"[[demo tokens=30 delay=0.1]] {words}", background=True)
     seen = await own.some(1)
     id = seen[0]["response"]["id"]
@@ -88,10 +93,11 @@ async def test_a_run_of_one_is_polled_and_streamed_live_from_the_other(
         assert await one.get(id) == seen[-1]["response"]
 
 
-@each_lane
-async def test_the_latest_of_a_run_of_another_is_polled_while_it_runs(
-    pair: Pair, lane: str
-) -> None:
+async def test_the_latest_of_a_run_of_another_is_polled_while_it_runs(pair: Pair) -> None:
+    await asyncio.gather(*[_polled(pair, lane) for lane in LANES])
+
+
+async def _polled(pair: Pair, lane: str) -> None:
     here, there = pair
     made = await here.create(lane, "[[demo first_delay=1 text=done]] poll", background=True)
     assert (await there.get(made["id"]))["status"] in LIVE
@@ -109,18 +115,20 @@ async def test_the_latest_of_a_run_of_another_is_polled_while_it_runs(
 # cancelling
 
 
-@each_lane
-@pytest.mark.parametrize(
-    ("order", "stream"),
-    [("tokens=2000 delay=0.02", True), ("tokens=2000 delay=0.02", False), ("first_delay=300", True),
-     ("first_delay=300", False)],
-    ids=["streamed", "polled", "streamed-silent", "polled-silent"],
-)  # fmt: skip
+ORDERS = ("tokens=2000 delay=0.02", "first_delay=300")
+"""Of a provider that says something all the time, and of one that is silent."""
+
+
 async def test_cancelling_elsewhere_hangs_up_on_the_provider(
-    replicas: Replicas, pair: Pair, lane: str, order: str, stream: bool
+    replicas: Replicas, pair: Pair
 ) -> None:
+    cases = itertools.product(LANES, ORDERS, (True, False))
+    await asyncio.gather(*[_cancelled(replicas, pair, *case) for case in cases])
+
+
+async def _cancelled(replicas: Replicas, pair: Pair, lane: str, order: str, stream: bool) -> None:
     here, there = pair
-    words = "cancel me"
+    words = f"cancel [{lane}, {order}, {stream}]"
     said = f"[[demo {order}]] {words}"
     own, first = None, []
     if stream:

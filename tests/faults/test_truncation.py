@@ -81,7 +81,7 @@ def _cuts(dialect: str) -> dict[str, list[Step | Script]]:
     good = sse(opening, end=False)
     return {
         "FIN between frames": [good, fin()],
-        "FIN inside a frame": [sse([opening[0], partial], end=False), fin()],
+        "FIN inside a frame": [sse([*opening, partial], end=False), fin()],
         "FIN inside a chunk": [good, send(b"ff\r\n" + partial), fin()],
         "FIN inside a chunk size": [good, send(b"f"), fin()],
         "FIN after the last chunk's size": [good, send(b"0\r\n"), fin()],
@@ -89,9 +89,9 @@ def _cuts(dialect: str) -> dict[str, list[Step | Script]]:
         "ended well inside a frame": [sse([*opening, partial])],
         "closed without chunks": [sse(opening, chunked=False), fin()],
         "RST between frames": [good, sleep(0.1), rst()],
-        "RST inside a frame": [sse([opening[0], partial], end=False), sleep(0.1), rst()],
+        "RST inside a frame": [sse([*opening, partial], end=False), sleep(0.1), rst()],
         "silence": [good, hang()],
-        "silence inside a frame": [sse([opening[0], partial], end=False), hang()],
+        "silence inside a frame": [sse([*opening, partial], end=False), hang()],
         "not HTTP any more": [good, sleep(0.1), send(b"zz\r\nwhat is this")],
         "chunk size overflow": [good, sleep(0.1), send(b"f" * 17 + b"\r\n")],
         "length longer than body": [

@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 from msgspec import Raw
+from tests.fuzz import peers, readers, routing
+from tests.fuzz.kit import Run, Target, pieces
 from tests.support import goldens, responses_grammar
 from tests.support.goldens import Pair, case
 from tests.support.mutate import Seed
@@ -34,28 +36,17 @@ from portico.model.passes.unwrap import InputText
 from portico.model.sealed import PREFIX, Sealed
 from portico.model.sequence import Sequencer
 from portico.policy.sealing import Sealer
-from portico.wire.eventstream import EventFrames, decode
+from portico.wire.eventstream import EventFrames
 from portico.wire.sse import Frames
-
-Run = Callable[[bytes], None]
 
 LIMITS = Limits()
 SPLICED = {"responses": "responses", "chat": "completions", "messages": "messages"}
 STATUSES = (400, 401, 403, 404, 408, 413, 422, 424, 429, 500, 502, 503, 504, 529)
-_JSON = msgspec.json.Decoder()
+_is_object = msgspec.json.Decoder(dict[str, Raw]).decode
+_is_json = msgspec.json.Decoder(Raw).decode
+"""The grammar alone: `1e999` is a number, though not everybody's."""
 _CONTROL = frozenset(range(32)) | {127}
 _WRITTEN = ("message", "reasoning", "function_call", "custom_tool_call")
-
-
-def pieces(data: bytes) -> list[bytes]:
-    """`data` in slices that it chooses itself: one, all of it, or a few."""
-    number = zlib.crc32(data)
-    if number % 3 == 0 or len(data) < 3:
-        return [data]
-    if number % 3 == 1 and len(data) < 4000:
-        return [data[at : at + 1] for at in range(len(data))]
-    cuts = sorted({number % len(data), number // 7 % len(data), number // 49 % len(data)})
-    return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
 
 @lru_cache(maxsize=256)
@@ -106,7 +97,7 @@ def read_client(client: str) -> Run:
             except BadRequest as error:
                 _told(error, client)
                 continue
-            assert isinstance(_JSON.decode(payload), dict)
+            _is_object(payload)
             assert len(payload) <= 40 * len(body) + 65536, "a small request became a large one"
             assert head.count(b"\n") <= 1
             if losses:
@@ -120,7 +111,7 @@ def _told(error: PorticoError, client: str) -> None:
     """An error can be written in the dialect of the client, and holds no line end in its head."""
     dialect = DIALECTS[SPLICED[client]]
     body = dialect.encode_error(error, "req_1")
-    assert "error" in _JSON.decode(body)
+    assert "error" in _is_object(body)
     assert len(body) < 100_000
     for line in error_headers(dialect, error, "req_1").split(b"\r\n")[:-1]:
         assert not _CONTROL & set(line)
@@ -132,18 +123,15 @@ def _one_line(header: bytes) -> None:
     assert len(header) < 8192
 
 
-def strip(client: str) -> Run:
+def strip(body: bytes) -> None:
     """What is spliced loses the gateway's own values, and stays JSON."""
-
-    def run(body: bytes) -> None:
+    for client, side in CLIENTS.items():
         try:
             ask = DIALECTS[SPLICED[client]].read(body, LIMITS)
         except BadRequest:
-            return
-        for value in CLIENTS[client].strip(ask.fields).values():
-            _JSON.decode(value)
-
-    return run
+            continue
+        for value in side.strip(ask.fields).values():
+            _is_json(value)
 
 
 def count_request(body: bytes) -> None:
@@ -161,7 +149,7 @@ def count_request(body: bytes) -> None:
         losses: Losses = []
         try:
             fitted = fit(wanted, upstream.capabilities, uplink.origins(upstream), losses)
-            _JSON.decode(counter.write(fitted.request, upstream, losses))
+            _is_object(counter.write(fitted.request, upstream, losses))
         except BadRequest:
             continue
 
@@ -240,7 +228,7 @@ def read_stream(upstream: str) -> Run:
 def _grammar(stream: bytes) -> None:
     """The invariants of a Responses stream, apart from where incomplete items may stand: a provider
     can run out of tokens in several at once, or never say what came of a search."""
-    final = _JSON.decode(stream.split(b"\n\n")[-3].partition(b"data: ")[2])["response"]
+    final = json.loads(stream.split(b"\n\n")[-3].partition(b"data: ")[2])["response"]
     if any(
         item.get("status") == "incomplete" and item["type"] not in _WRITTEN
         for item in final["output"]
@@ -260,27 +248,23 @@ def _frames_of(stream: bytes) -> None:
         data = lines[-1].removeprefix(b"data: ")
         assert len(lines) <= 2
         if data != b"[DONE]":
-            _JSON.decode(data)
+            _is_json(data)
 
 
-def read_error(upstream: str) -> Run:
+def read_error(body: bytes) -> None:
     """An error answer. Never raises, and what it gives can be told."""
-    side = UPSTREAMS[upstream].side
-
-    def run(body: bytes) -> None:
-        number = zlib.crc32(body)
-        headers = {
-            b"retry-after": body[:80].replace(b"\r", b"").replace(b"\n", b""),
-            b"x-amzn-errortype": body[-80:].replace(b"\r", b"").replace(b"\n", b""),
-        }
+    status = STATUSES[zlib.crc32(body) % len(STATUSES)]
+    headers = {
+        b"retry-after": body[:80].replace(b"\r", b"").replace(b"\n", b""),
+        b"x-amzn-errortype": body[-80:].replace(b"\r", b"").replace(b"\n", b""),
+    }
+    for upstream in UPSTREAMS.values():
         for given in ({}, headers):
-            fault = side.read_error(STATUSES[number % len(STATUSES)], given, body)
+            fault = upstream.side.read_error(status, given, body)
             assert isinstance(fault, UpstreamFault)
             assert 400 <= fault.http_status <= 599
             for client in CLIENTS:
                 _told(fault, client)
-
-    return run
 
 
 def read_count(body: bytes) -> None:
@@ -295,32 +279,6 @@ def read_count(body: bytes) -> None:
 
 
 # -- the small readers ----------------------------------------------------------------------------
-
-
-def eventstream(data: bytes) -> None:
-    """Binary messages: the same ones however they are cut, or a typed error."""
-    assert _messages([data]) == _messages(pieces(data))
-
-
-def _messages(cut: list[bytes]) -> Any:
-    frames, out = EventFrames(1 << 20), []
-    try:
-        for piece in [*cut, b""]:  # what is wrong behind something whole shows with the next call
-            block = frames.feed(piece)
-            if block:
-                out += decode(block)
-    except UpstreamProtocol as fault:
-        return type(fault)
-    return [(list(message.headers.items()), message.payload) for message in out]
-
-
-def sse(data: bytes) -> None:
-    """Frames: the same bytes whatever the chunks."""
-    seen = []
-    for cut in ([data], pieces(data)):
-        frames = Frames(1 << 20)
-        seen.append((b"".join([frames.feed(piece) for piece in cut]), frames.pending))
-    assert seen[0] == seen[1]
 
 
 _SEALER = Sealer("a key").tenant(b"tenant")
@@ -361,7 +319,7 @@ def messages_schema(data: bytes) -> None:
         made, _ = closed(Raw(data))
     except (ValueError, RecursionError):
         return
-    _JSON.decode(made)
+    _is_json(made)
 
 
 def schema_check(data: bytes) -> None:
@@ -427,23 +385,21 @@ def _texts(*texts: str) -> list[Seed]:
     return [Seed(text.encode(), "bytes") for text in texts]
 
 
-def _table() -> dict[str, tuple[Run, Callable[[], list[Seed]]]]:
+def _table() -> dict[str, Target]:
     table: dict[str, tuple[Run, Callable[[], list[Seed]]]] = {}
     for client in CLIENTS:
         table[f"{client} request"] = read_client(client), lambda client=client: requests(client)
-        table[f"{client} strip"] = strip(client), lambda client=client: requests(client)
     for name in UPSTREAMS:
         table[f"{name} answer"] = read_answer(name), lambda name=name: answers(name)
         table[f"{name} stream"] = read_stream(name), lambda name=name: streams(name)
-        table[f"{name} error"] = read_error(name), lambda: _json_seeds(_ERRORS)
     table |= {
+        "strip": (strip, lambda: [seed for client in CLIENTS for seed in requests(client)]),
+        "error": (read_error, lambda: _json_seeds(_ERRORS)),
         "count request": (count_request, lambda: requests("messages")),
         "count answer": (
             read_count,
             lambda: _json_seeds(({"input_tokens": 3}, {"totalTokens": 4}, {"inputTokens": 5})),
         ),
-        "eventstream": (eventstream, lambda: streams("converse")),
-        "sse": (sse, lambda: streams("responses") + streams("chat")),
         "unseal": (unseal, lambda: _texts(_SEALER.seal(_SEALED), PREFIX, PREFIX + "A" * 60)),
         "data URL": (
             data_url,
@@ -465,8 +421,8 @@ def _table() -> dict[str, tuple[Run, Callable[[], list[Seed]]]]:
             losses_told, lambda: _texts("temperature,tools[2],input[3].content[0],a\r\nb: c,é")
         ),
     }  # fmt: skip
-    return table
+    return {name: Target(*found) for name, found in table.items()}
 
 
-TARGETS = _table()
-"""Name -> what runs, and its seeds."""
+TARGETS = _table() | readers.TARGETS | routing.TARGETS | peers.TARGETS
+"""Name -> what runs, its seeds, the words of its grammar."""

@@ -288,6 +288,9 @@ async def test_only_listed_headers_cross_and_none_hop_by_hop(
         "request-id",
         "x-ratelimit-remaining-requests",
         "x-portico-upstream-request-id",
+        "x-portico-provider",
+        "x-portico-model",
+        "x-portico-attempts",
     }
     assert answer.header("x-portico-upstream-request-id") == "req_upstream"
     assert (await gate.last()).upstream_request_id == "req_upstream"

@@ -374,7 +374,7 @@ async def test_an_unreachable_provider_is_a_502_without_its_name(
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("where", ["gateway.engine._entry", "policy.auth.KeyTable.identify"])
+@pytest.mark.parametrize("where", ["gateway.engine.entry_of", "policy.auth.KeyTable.identify"])
 async def test_a_defect_of_ours_is_a_500_without_the_exceptions_text(
     dialect: str, where: str, gate: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

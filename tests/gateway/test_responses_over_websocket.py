@@ -178,7 +178,8 @@ async def test_an_answer_that_did_not_come_as_a_stream_is_its_last_event(
 
 async def test_a_client_that_leaves_stops_the_meter(play: Play, launch: Launch) -> None:
     created = b'event: response.created\ndata: {"type":"response.created","response":{}}\n\n'
-    upstream = await play([expect(), sse([created], end=False), hang()])
+    began = {"type": "response.output_item.added", "output_index": 0, "item": {"type": "message"}}
+    upstream = await play([expect(), sse([created, began], end=False), hang()])
     served = model("*", provider(upstream.url, formats=["responses"]))
     gateway = await launch(settings(route([served], [caller()])))
     client = await Frames.connect(gateway.port)

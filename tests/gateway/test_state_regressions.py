@@ -130,7 +130,7 @@ async def test_a_response_that_failed_leaves_nothing_in_its_conversation_and_can
     call = next(each for each in first.output if each.type == "function_call")
     before = (await state.sdk.conversations.items.list(conversation.id)).to_dict()
     result = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
-    cut: Any = [result, {"role": "user", "content": "go [[demo tokens=9 cut=1]]"}]
+    cut: Any = [result, {"role": "user", "content": "go [[demo tokens=9 cut=6]]"}]
     if background:
         made = await state.sdk.responses.create(input=cut, background=True, **asked)
         assert (await finished(state.client, made.id)).status == "failed"

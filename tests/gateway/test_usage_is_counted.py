@@ -179,15 +179,17 @@ async def test_a_provider_that_tells_no_usage_is_served_all_the_same(
     assert (outcome.verdict, outcome.usage) == ("ok", None)
 
 
-@pytest.mark.parametrize("dialect", ["messages"])
+@pytest.mark.parametrize("told", [1, 2])
 async def test_a_cut_stream_is_billed_for_what_was_told(
-    dialect: str, gate: Gateway, upstream: ScriptedUpstream
+    told: int, gate: Gateway, upstream: ScriptedUpstream
 ) -> None:
-    upstream.add([expect(), sse(STREAMS[dialect][:1], end=False), rst()])
-    answer = await post(gate, dialect, stream=True)
-    assert not answer.ended
+    """Also when only its beginning came, and the client was told that nothing did."""
+    upstream.add([expect(), sse(STREAMS["messages"][:told], end=False), rst()])
+    answer = await post(gate, "messages", stream=True)
+    assert (answer.status, answer.ended) == ((502, True) if told == 1 else (200, False))
     outcome = await gate.last()
-    assert (outcome.verdict, outcome.error_code) == ("truncated", "upstream_truncated")
+    verdict = "upstream_error" if told == 1 else "truncated"
+    assert (outcome.verdict, outcome.error_code) == (verdict, "upstream_truncated")
     assert outcome.usage is not None
     assert outcome.usage.input_total == 20
 

@@ -222,10 +222,10 @@ LIMIT = (400, "websocket_connection_limit_reached", None)
 async def test_a_connection_that_is_too_old_ends_between_two_responses(
     demo: RunningDemo, launch: Launch, name: str
 ) -> None:
-    config = settings(route(served(demo), [caller()]), deadlines=Deadlines(websocket=1.5))
+    config = settings(route(served(demo), [caller()]), deadlines=Deadlines(websocket=0.9))
     gateway = await launch(config)
     async with Talk.to(gateway) as busy, Talk.to(gateway) as idle:
-        await busy.say(name, "[[demo first_delay=2.2 text=to the end]]")
+        await busy.say(name, "[[demo first_delay=1.4 text=to the end]]")
         assert (await idle.hear()).refused == LIMIT
         assert (await busy.hear()).text == "to the end"
         assert (await busy.hear()).refused == LIMIT

@@ -219,13 +219,15 @@ async def test_references_into_a_session_are_resolved_and_read_its_context_once(
 async def test_a_reference_into_what_still_runs_is_no_defect(attacked: Attacked) -> None:
     progress = {"type": "response.in_progress", "sequence_number": 1,
                 "response": {**CREATED["response"], "metadata": {"a": "b" * 50}}}  # type: ignore[dict-item]  # fmt: skip
-    id = await attacked.in_background(progress)
+    shell = {"type": "message", "id": "msg_1", "role": "assistant", "content": []}
+    item = {"type": "response.output_item.added", "output_index": 0, "item": shell}
+    id = await attacked.in_background(progress, item)
     async with asyncio.timeout(10):
         while b'"queued"' in (await attacked.ask("GET", f"/responses/{id}")).body:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     for place, status in (("8000", 200), ("0000", 404)):  # its input is there, its output is not
-        item = f"msg_{id.removeprefix('resp_')}{place}"
-        found = await attacked.ask("POST", "/conversations", {"items": [refers(item)]})
+        name = f"msg_{id.removeprefix('resp_')}{place}"
+        found = await attacked.ask("POST", "/conversations", {"items": [refers(name)]})
         assert found.status == status, found.json()
     await attacked.ask("POST", f"/responses/{id}/cancel")
 

@@ -165,7 +165,7 @@ SHAPED = st.builds(
                    max_size=8),
     kind=KINDS,
 )  # fmt: skip
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_a_stream_of_anything_raises_nothing(lines: list[bytes], kind: str) -> None:
     data = b"".join([b"data: " + line + b"\n\n" for line in lines])
     events = play(data, [], kind)
@@ -177,7 +177,7 @@ def test_a_stream_of_anything_raises_nothing(lines: list[bytes], kind: str) -> N
 
 
 @given(body=st.binary(max_size=80) | (SHAPED | JSON).map(lambda v: json.dumps(v).encode()))
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_an_answer_of_anything_is_events_or_a_typed_fault(body: bytes) -> None:
     try:
         events = UPSTREAM.read(body, kit.upstream("openrouter"))
@@ -195,7 +195,7 @@ def test_an_answer_of_anything_is_events_or_a_typed_fault(body: bytes) -> None:
         optional={"tools": JSON, "tool_choice": JSON, "response_format": JSON, "stop": JSON},
     )
 )  # fmt: skip
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_a_request_of_anything_is_read_or_refused(value: dict[str, Any]) -> None:
     raw = json.dumps(value).encode() if _finite(value) else b"{}"
     try:

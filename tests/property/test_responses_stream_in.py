@@ -124,7 +124,7 @@ MEMBERS = ["output_index", "content_index", "summary_index", "item_id", "delta",
 ITEMS = [item for output, _ in rec.OUTPUTS.values() for item in output]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.fixed_dictionaries(
     {"type": st.sampled_from(TYPES)},
     optional={
@@ -146,13 +146,13 @@ def test_events_of_any_shape_raise_nothing(events: list[dict[str, Any]]) -> None
             assert isinstance(event.fault, UpstreamFault)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200))
 def test_bytes_of_any_kind_raise_nothing_in_a_stream(data: bytes) -> None:
     play([data + b"\n\n", b"data: " + data.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n\n"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.binary(max_size=100) | values.map(lambda value: json.dumps(value).encode())
        | st.dictionaries(st.sampled_from(["id", "model", "status", "output", "usage", "error",
                                           "incomplete_details", "service_tier"]), values)

@@ -251,7 +251,7 @@ async def test_an_answer_cut_by_its_length_is_continued_with_what_there_is(
     assert words(state.last)[2] == ("user", "go on")
 
 
-@pytest.mark.parametrize("how", ["cut=4", "error=4", "fin=4"])
+@pytest.mark.parametrize("how", ["cut=6", "error=6", "fin=6"])
 @each_cell
 async def test_a_stream_that_broke_is_stored_as_failed_and_can_be_asked_again(
     state: Servers, cell: str, how: str

@@ -12,11 +12,15 @@ from portico.config.settings import (
     Address,
     ApiKeySettings,
     CallerKey,
+    HealthSettings,
     ListenerSettings,
     ModelSettings,
     ProviderSettings,
+    RetrySettings,
     RouteSettings,
     Settings,
+    VirtualSettings,
+    VirtualTarget,
 )
 from portico.gateway.worker import Worker
 from portico.limits import Deadlines, Limits
@@ -34,6 +38,7 @@ __all__ = [
     "provider",
     "route",
     "settings",
+    "virtual",
 ]
 
 CALLER_KEY = "gw-CANARY-caller-0123456789"
@@ -76,7 +81,10 @@ def provider(
 
 
 def model(name: str, served_by: ProviderSettings, upstream: str | None = None, **more: Any) -> Any:
-    """One entry of the model list."""
+    """One entry of the model list. Unless told otherwise nothing is asked twice and no breaker
+    opens: a test that is about something else sees what its upstream does."""
+    more.setdefault("retry", RetrySettings(attempts=0))
+    more.setdefault("health", HealthSettings(failures=1_000_000))
     return ModelSettings(name=name, provider=served_by, model=upstream, **more)
 
 
@@ -90,6 +98,16 @@ def route(
     """A route for those keys; `None` means that nobody has to show one."""
     policy = None if keys is None else ApiKeySettings(mode=mode, keys=tuple(keys))  # type: ignore[arg-type]
     return RouteSettings(apis=dict(DEFAULT_APIS), models=tuple(models), api_key=policy, **more)
+
+
+def virtual(name: str, *targets: str | VirtualTarget, **more: Any) -> VirtualSettings:
+    """A virtual model; unless told otherwise it fails over from one to the next in this order."""
+    more.setdefault("routing", "failover")
+    made = tuple(
+        VirtualTarget(model=each, priority=place) if isinstance(each, str) else each
+        for place, each in enumerate(targets)
+    )
+    return VirtualSettings(name=name, targets=made, **more)
 
 
 def settings(

@@ -5,6 +5,7 @@ A change works on the JSON inside (of a body, of one frame, of one binary messag
 
 import json
 from collections.abc import Callable
+from random import Random
 from typing import Any, Literal, NamedTuple
 
 from hypothesis import strategies as st
@@ -54,6 +55,14 @@ def changes() -> st.SearchStrategy[list[Change]]:
     """Numbers for `mutated`: what to do, where, and with what."""
     one = st.tuples(st.integers(0, len(_OPS) - 1), st.integers(0, 4095), st.integers(0, 4095))
     return st.lists(one, min_size=0, max_size=6)
+
+
+def drawn(chance: Random, most: int) -> list[Change]:
+    """Such numbers without Hypothesis: up to `most` changes."""
+    return [
+        (chance.randrange(len(_OPS)), chance.randrange(4096), chance.randrange(4096))
+        for _ in range(chance.randint(1, most))
+    ]
 
 
 def mutated(seed: Seed, todo: list[Change]) -> bytes:

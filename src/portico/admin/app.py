@@ -1,4 +1,5 @@
-"""The admin listener's pages: metrics, health, configuration. Reads only, JSON errors.
+"""The admin listener's pages: metrics, health, configuration, and those of `admin.api`. Reads only,
+JSON errors.
 
 On loopback it answers only to names of this machine: a web page that rebinds its own name to
 127.0.0.1 gets a 403 instead of the configuration.
@@ -9,7 +10,6 @@ import ipaddress
 import logging
 from collections.abc import Iterable
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -19,6 +19,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import portico
+from portico.admin.answers import answer, refusal
+from portico.admin.api import PAGES, api_routes
 from portico.admin.mask import masked
 from portico.admin.port import AdminPort
 from portico.observe.exposition import render
@@ -51,13 +53,14 @@ def create_admin(port: AdminPort, *, allowed_hosts: Iterable[str] = ()) -> Starl
         return _health(port.ready())
 
     async def config_dump(_: Request) -> Response:
-        return _json(masked(port.config_dump()))
+        return answer(masked(port.config_dump()))
 
     async def index(_: Request) -> Response:
-        pages = ["/metrics", "/healthz/live", "/healthz/ready", "/config_dump"]
-        return _json({"name": "portico", "version": portico.__version__, "pages": pages})
+        pages = ["/metrics", "/healthz/live", "/healthz/ready", "/config_dump", *PAGES]
+        return answer({"name": "portico", "version": portico.__version__, "pages": pages})
 
     routes = [Route("/", index), Route("/metrics", metrics), Route("/config_dump", config_dump)]
+    routes += api_routes(port)
     routes += [Route(path, live) for path in _LIVE] + [Route(path, ready) for path in _READY]
     app = Starlette(
         routes=routes,
@@ -89,14 +92,14 @@ class _Guard:
             await send(message)
 
         if _is_loopback(scope) and not _welcome(scope, self._hosts):
-            await _error(403, "this host name is not served here")(scope, receive, guarded)
+            await refusal(403, "this host name is not served here")(scope, receive, guarded)
             return
         try:
             await self._app(scope, receive, guarded)
         except Exception:
             log.exception("admin page failed", extra={"fields": {"path": scope["path"]}})
             if not sent:
-                await _error(500, "internal error")(scope, receive, guarded)
+                await refusal(500, "internal error")(scope, receive, guarded)
 
 
 def _is_loopback(scope: Scope) -> bool:
@@ -124,19 +127,11 @@ def _welcome(scope: Scope, hosts: frozenset[str]) -> bool:
 def _health(state: tuple[bool, str]) -> Response:
     healthy, reason = state
     body = {"status": "ok" if healthy else "unavailable"}
-    return _json(body | ({"reason": reason} if reason else {}), 200 if healthy else 503)
+    return answer(body | ({"reason": reason} if reason else {}), 200 if healthy else 503)
 
 
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - for the type checker
-    response = _error(error.status_code, error.detail)
+    response = refusal(error.status_code, error.detail)
     response.headers.update(error.headers or {})
     return response
-
-
-def _error(status: int, message: str) -> Response:
-    return _json({"error": {"message": message, "status": status}}, status)
-
-
-def _json(body: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body) + b"\n", status, media_type="application/json")

@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from portico.cli.source import Source
+from portico.model.targets import TargetView
+from portico.observe.recent import RequestDetail, RequestQuery, RequestRow
 
 MAX_FRAME = 64 * 1024 * 1024
 
@@ -26,6 +28,26 @@ class Start(Struct, frozen=True, tag=True):
 
 class AskSnapshot(Struct, frozen=True, tag=True):
     """Supervisor: send your metrics."""
+
+
+class AskTargets(Struct, frozen=True, tag=True):
+    """Supervisor: how are your targets? `number` comes back with the answer."""
+
+    number: int
+
+
+class AskRequests(Struct, frozen=True, tag=True):
+    """Supervisor: which of your last requests match?"""
+
+    number: int
+    query: RequestQuery
+
+
+class AskRequest(Struct, frozen=True, tag=True):
+    """Supervisor: what became of this one?"""
+
+    number: int
+    id: str
 
 
 class Reload(Struct, frozen=True, tag=True):
@@ -60,8 +82,31 @@ class Metrics(Struct, frozen=True, tag=True):
     snapshot: bytes
 
 
-ToWorker = Start | AskSnapshot | Reload | ReloadRefused | Drain
-FromWorker = Ready | Failed | Metrics
+class Targets(Struct, frozen=True, tag=True):
+    """Worker: these are my targets."""
+
+    number: int
+    targets: list[TargetView]
+
+
+class Requests(Struct, frozen=True, tag=True):
+    """Worker: these match, newest first."""
+
+    number: int
+    rows: list[RequestRow]
+
+
+class OneRequest(Struct, frozen=True, tag=True):
+    """Worker: this is all I know of it; None if it is not remembered here."""
+
+    number: int
+    detail: RequestDetail | None
+
+
+Question = AskTargets | AskRequests | AskRequest
+Answer = Targets | Requests | OneRequest
+ToWorker = Start | AskSnapshot | Question | Reload | ReloadRefused | Drain
+FromWorker = Ready | Failed | Metrics | Answer
 
 _encode = msgspec.msgpack.Encoder().encode
 _to_worker = msgspec.msgpack.Decoder(ToWorker)

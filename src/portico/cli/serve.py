@@ -9,13 +9,13 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping
-from typing import Protocol
 
 import msgspec
 from msgspec import Struct
 
 from portico import __version__
 from portico.admin.app import create_admin
+from portico.admin.port import Told
 from portico.admin.server import RunningAdmin, serve_admin
 from portico.cli.runtime import (
     check_exposure,
@@ -26,6 +26,7 @@ from portico.cli.runtime import (
     say,
     settle_memory,
 )
+from portico.cli.service import InProcess, Service, Supervised
 from portico.cli.source import Overrides, Source, Stored
 from portico.cli.supervisor import Supervisor, WorkerFailedError
 from portico.config import database
@@ -36,8 +37,10 @@ from portico.config.reload import ConfigFile, watch
 from portico.config.settings import Address, ListenerSettings, Settings
 from portico.demo.provider import DemoProvider
 from portico.demo.server import RunningDemo, start_demo
-from portico.gateway.worker import SOCKETS_STAY, Worker, same_sockets
+from portico.gateway.worker import SOCKETS_STAY, same_sockets
+from portico.model.targets import TargetView
 from portico.observe.console import setup_logging
+from portico.observe.recent import RequestDetail, RequestQuery, RequestRow
 from portico.state.port import StoreUnavailable
 
 log = logging.getLogger("portico")
@@ -56,79 +59,6 @@ class Options(Struct, frozen=True, kw_only=True):
     overrides: Overrides = Overrides()
 
 
-class Service(Protocol):
-    """One worker in this process, or several in their own."""
-
-    async def snapshots(self) -> list[bytes]:
-        """Metrics of every worker."""
-
-    def reload(self, source: Source, settings: Settings) -> None:
-        """Swap to a source that was found good; `settings` is what it comes to."""
-
-    def refuse_reload(self) -> None:
-        """Count a bad file."""
-
-    async def drain(self) -> None:
-        """Finish what runs, then stop."""
-
-    def hurry(self) -> None:
-        """Cut a drain short."""
-
-
-class InProcess:
-    """`Service` over a worker on this loop."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-
-    async def snapshots(self) -> list[bytes]:
-        """One snapshot."""
-        return [self._worker.recorder.metrics.snapshot()]
-
-    def reload(self, source: Source, settings: Settings) -> None:
-        """Swap. Raises ValueError and keeps the old settings if they cannot run."""
-        self._worker.reload(settings)
-
-    def refuse_reload(self) -> None:
-        """Count it."""
-        self._worker.reload_failed()
-
-    async def drain(self) -> None:
-        """Finish what runs."""
-        await self._worker.drain()
-
-    def hurry(self) -> None:
-        """Cut it short."""
-        self._worker.hurry()
-
-
-class Supervised:
-    """`Service` over worker processes."""
-
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
-
-    async def snapshots(self) -> list[bytes]:
-        """One snapshot per worker, the dead ones' last words included."""
-        return await self._supervisor.snapshots()
-
-    def reload(self, source: Source, settings: Settings) -> None:
-        """Pass it on; every worker reads the same text."""
-        self._supervisor.reload(source)
-
-    def refuse_reload(self) -> None:
-        """Pass it on."""
-        self._supervisor.refuse_reload()
-
-    async def drain(self) -> None:
-        """Finish what runs, everywhere."""
-        await self._supervisor.stop(hurry=False)
-
-    def hurry(self) -> None:
-        """Cut it short."""
-        self._supervisor.hurry()
-
-
 class Operator:
     """`AdminPort`: what the admin listener may see, and the state signals change."""
 
@@ -144,6 +74,18 @@ class Operator:
     async def snapshots(self) -> list[bytes]:
         """Metrics of every worker."""
         return await self._service.snapshots()
+
+    async def targets(self) -> Told[list[TargetView]]:
+        """Targets of every worker."""
+        return await self._service.targets()
+
+    async def requests(self, query: RequestQuery) -> Told[list[RequestRow]]:
+        """Recent requests of every worker."""
+        return await self._service.requests(query)
+
+    async def request(self, id: str) -> Told[RequestDetail | None]:
+        """One recent request."""
+        return await self._service.request(id)
 
     def ready(self) -> tuple[bool, str]:
         """Whether new traffic should be sent here."""

@@ -1,32 +1,49 @@
 """Several workers behind one admin listener: start, restart, reload, add up, and stop them."""
 
 import asyncio
+import itertools
 import logging
 import secrets
 import socket
 import sys
+from collections.abc import Callable
 from time import monotonic
+from typing import TypeVar
 
+from portico.admin.port import Told
 from portico.cli.channel import (
+    Answer,
+    AskRequest,
+    AskRequests,
     AskSnapshot,
+    AskTargets,
     Channel,
     Drain,
     Metrics,
+    OneRequest,
+    Question,
     Ready,
     Reload,
     ReloadRefused,
+    Requests,
     Start,
+    Targets,
     ToWorker,
 )
 from portico.cli.source import Source
+from portico.model.targets import TargetView
 from portico.observe.cells import Retired
+from portico.observe.recent import RequestDetail, RequestQuery, RequestRow
 
 log = logging.getLogger("portico.supervisor")
 
 START_SECONDS = 20.0
 SCRAPE_SECONDS = 1.0
+"""How long a page waits for a worker that is busy."""
 MAX_RESTARTS = 5
 RESTART_WINDOW = 60.0
+
+A = TypeVar("A", Targets, Requests, OneRequest)
 
 
 class WorkerFailedError(RuntimeError):
@@ -42,6 +59,13 @@ class _Child:
         self.channel = channel
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.fresh: asyncio.Event = asyncio.Event()
+        self.asked: dict[int, asyncio.Future[Answer]] = {}
+        """Questions without an answer yet, by number."""
+
+    @property
+    def serves(self) -> bool:
+        """Whether it has started."""
+        return self.ready.done() and self.ready.exception() is None
 
 
 class Supervisor:
@@ -56,6 +80,7 @@ class Supervisor:
         self._retired = Retired()
         self._restarts: list[float] = []
         self._next_number = 0
+        self._questions = itertools.count(1)
         self.stopping = False
         self.exhausted = asyncio.Event()
         """Set when workers die faster than it makes sense to restart them."""
@@ -88,6 +113,21 @@ class Supervisor:
                 wait.cancel()
         return self._retired.snapshots()
 
+    async def targets(self) -> Told[list[TargetView]]:
+        """The targets of all workers."""
+        told = await self._ask(AskTargets, Targets)
+        return Told({n: answer.targets for n, answer in told.by_worker.items()}, told.silent)
+
+    async def requests(self, query: RequestQuery) -> Told[list[RequestRow]]:
+        """The last requests of all workers that match."""
+        told = await self._ask(lambda number: AskRequests(number, query), Requests)
+        return Told({n: answer.rows for n, answer in told.by_worker.items()}, told.silent)
+
+    async def request(self, id: str) -> Told[RequestDetail | None]:
+        """One request, from whichever worker served it."""
+        told = await self._ask(lambda number: AskRequest(number, id), OneRequest)
+        return Told({n: answer.detail for n, answer in told.by_worker.items()}, told.silent)
+
     def reload(self, source: Source) -> None:
         """Tell every worker to swap to a text that has been checked."""
         self._source = source
@@ -106,6 +146,27 @@ class Supervisor:
     def hurry(self) -> None:
         """Cut a drain short."""
         self._tell(Drain(True))
+
+    async def _ask(self, question: Callable[[int], Question], kind: type[A]) -> Told[A]:
+        """Ask every worker that has started. One that is too busy, or dies over it, is silent."""
+        number = next(self._questions)
+        children = [child for child in self._children.values() if child.serves]
+        for child in children:
+            child.asked[number] = asyncio.get_running_loop().create_future()
+            child.channel.send(question(number))
+        if children:
+            waits = [child.asked[number] for child in children]
+            await asyncio.wait(waits, timeout=SCRAPE_SECONDS)
+        answers: dict[int, A] = {}
+        silent: list[int] = []
+        for child in children:
+            future = child.asked.pop(number)
+            answer = future.result() if future.done() and not future.cancelled() else None
+            if isinstance(answer, kind):
+                answers[child.number] = answer
+            else:
+                silent.append(child.number)
+        return Told(answers, tuple(silent))
 
     def _tell(self, message: ToWorker) -> None:
         for child in self._children.values():
@@ -133,6 +194,10 @@ class Supervisor:
             if isinstance(report, Metrics):
                 self._retired.remember(child.number, report.snapshot)
                 child.fresh.set()
+            elif isinstance(report, Answer):
+                asked = child.asked.get(report.number)  # nobody may wait for it any more
+                if asked is not None and not asked.done():
+                    asked.set_result(report)
             elif isinstance(report, Ready):
                 child.ready.set_result(None)
             elif not child.ready.done():
@@ -141,6 +206,8 @@ class Supervisor:
         await child.process.wait()
         self._retired.died(child.number)
         child.fresh.set()
+        for waiting in child.asked.values():
+            waiting.cancel()
         del self._children[child.number]
         if not child.ready.done():
             child.ready.set_exception(WorkerFailedError("a worker died while starting"))

@@ -8,7 +8,8 @@ import msgspec
 from portico.admin.app import create_admin
 from portico.admin.server import serve_admin
 from portico.cli.runtime import new_worker, run
-from portico.cli.serve import InProcess, Operator
+from portico.cli.serve import Operator
+from portico.cli.service import InProcess
 from portico.cli.source import Overrides, Source
 from portico.config.settings import Address, LogSettings
 from portico.demo.server import start_demo

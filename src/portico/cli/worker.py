@@ -12,21 +12,29 @@ from typing import Any
 import msgspec
 
 from portico.cli.channel import (
+    Answer,
+    AskRequests,
     AskSnapshot,
+    AskTargets,
     Channel,
     Drain,
     Failed,
     Metrics,
+    OneRequest,
+    Question,
     Ready,
     Reload,
     ReloadRefused,
+    Requests,
     Start,
+    Targets,
     ToWorker,
 )
 from portico.cli.runtime import check_exposure, new_worker, no_database, run, settle_memory
 from portico.cli.source import Source
 from portico.config.errors import ConfigError
 from portico.gateway.worker import Worker
+from portico.observe.recorder import Recorder
 from portico.state.port import StoreUnavailable
 
 PUSH_SECONDS = 1.0
@@ -90,6 +98,8 @@ async def work(end: socket.socket) -> int:
 def _obey(command: ToWorker, channel: Channel, worker: Worker, source: Source) -> None:
     if isinstance(command, AskSnapshot):
         channel.send(Metrics(worker.recorder.metrics.snapshot()))
+    elif isinstance(command, Question):
+        channel.send(_answer(command, worker.recorder))
     elif isinstance(command, ReloadRefused):
         worker.reload_failed()
     elif isinstance(command, Reload):
@@ -99,6 +109,14 @@ def _obey(command: ToWorker, channel: Channel, worker: Worker, source: Source) -
                 worker.reload(fresh.settings(os.environ))
             except ConfigError:
                 worker.reload_failed()
+
+
+def _answer(question: Question, recorder: Recorder) -> Answer:
+    if isinstance(question, AskTargets):
+        return Targets(question.number, recorder.targets())
+    if isinstance(question, AskRequests):
+        return Requests(question.number, recorder.requests(question.query))
+    return OneRequest(question.number, recorder.request(question.id))
 
 
 async def _push(channel: Channel, worker: Worker) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from portico.config.errors import Path, Report
 from portico.config.references import Env
-from portico.config.schema import Database
+from portico.config.schema_process import Database
 from portico.config.secret import Secret
 from portico.config.settings import DatabaseSettings
 

@@ -6,7 +6,7 @@ from portico.config.errors import ConfigError, Report
 from portico.config.kinds import KINDS
 from portico.config.llm_form import DEFAULT_APIS
 from portico.config.references import Env
-from portico.config.schema import Database
+from portico.config.schema_process import Database
 from portico.config.secret import Secret
 from portico.config.settings import (
     Address,

@@ -56,7 +56,8 @@ def _type(kind: inspect.Type, definitions: dict[str, Tree], owner: type, name: s
     if form is not None:
         return _leaf(form)
     if isinstance(info, inspect.UnionType):
-        return {"anyOf": [_type(member, definitions, owner, name) for member in info.types]}
+        members = [m for m in info.types if not isinstance(m, inspect.NoneType)]
+        return {"anyOf": [_type(member, definitions, owner, name) for member in members]}
     if isinstance(info, inspect.CustomType) and info.cls is Secret:
         return {"$ref": "#/$defs/Secret"}
     if isinstance(info, inspect.StructType):
@@ -113,14 +114,21 @@ def _description(kind: inspect.Type) -> str:
 
 def _leaf(form: Form) -> Node:
     reference: Node = {"$ref": "#/$defs/Reference"}
-    if form.kind == "text":
+    if form.kind == "json":
+        return {}
+    if form.kind == "scalar":
+        return {"type": ["string", "number", "boolean"]}
+    if form.kind == "status":
+        status: Node = {"type": "integer", "minimum": 400, "maximum": 599}
+        return {"anyOf": [status, {"enum": ["4xx", "5xx"]}, reference]}
+    if form.kind in ("text", "prose", "code"):
         return {"type": "string"} if form.empty else {"type": "string", "minLength": 1}
     if form.kind == "choice":
         return {"anyOf": [{"enum": list(form.choices)}, reference]}
     if form.kind == "bool":
         return {"anyOf": [{"type": "boolean"}, reference]}
     number: Node = {
-        "type": "number" if form.kind == "seconds" else "integer",
+        "type": "number" if form.kind in ("seconds", "number") else "integer",
         "minimum": form.low,
         "maximum": form.high,
     }

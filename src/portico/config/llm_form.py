@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from portico.config import values
+from portico.config import resilience, shaping, values, virtual
 from portico.config.callers import api_key, checked
 from portico.config.clouds import CloudKey, Role
 from portico.config.errors import Path, Report
@@ -12,11 +12,14 @@ from portico.config.kinds import ALIASES
 from portico.config.references import Env
 from portico.config.schema import (
     Llm,
+    LlmPolicies,
     ModelEntry,
     Params,
     ProviderChoice,
     ProviderEntry,
 )
+from portico.config.schema_routing import Resilience
+from portico.config.schema_shaping import Rules
 from portico.config.settings import (
     Address,
     ListenerSettings,
@@ -55,6 +58,8 @@ class Found(Struct, frozen=True):
     fetch_remote_content: bool | None = None
     state: StateMode | None = None
     context_window: int | None = None
+    defaults: Rules = Rules()
+    beside: Resilience = Resilience()
 
 
 _TOP: Path = ("llm",)
@@ -77,13 +82,17 @@ def listener(
     """The one listener of the form, on `address`. `mode` is for models that say nothing of it.
     Problems go to `report`."""
     providers = _providers(llm, env, report)
+    shaping.check(llm.policies, (*_TOP, "policies"), report)
+    names = virtual.Names(llm, report)
     return ListenerSettings(
         address=address,
         tls=None if llm.tls is None else ServerTls(cert=llm.tls.cert, key=llm.tls.key),
         routes=(
             RouteSettings(
                 apis=dict(DEFAULT_APIS),
-                models=_models(llm, providers, mode, env, report),
+                models=_models(llm, providers, names, mode, env, report),
+                virtual=virtual.virtual_models(llm, names, report),
+                aliases=virtual.aliases(llm, names, report),
                 api_key=api_key(llm.policies.api_key, (*_TOP, "policies", "apiKey"), report),
                 name="llm",
             ),
@@ -103,6 +112,7 @@ def _providers(llm: Llm, env: Env, report: Report) -> dict[str, Found]:
             continue
         if entry.params.strip_prefix is not None:
             report.add((*path, "params", "stripPrefix"), "belongs to a model")
+        _check_levels(entry, path, report)
         found = _inline(entry, path, env, report)
         if found is not None:
             out[entry.name] = Found(
@@ -112,20 +122,32 @@ def _providers(llm: Llm, env: Env, report: Report) -> dict[str, Found]:
                 entry.fetch_remote_content,
                 None if entry.state is None else entry.state.mode,
                 entry.context_window,
+                entry.defaults,
+                Resilience(retry=entry.retry, timeout=entry.timeout, health=entry.health),
             )
     return out
+
+
+def _check_levels(entry: ProviderEntry, path: Path, report: Report) -> None:
+    """The rules that stand beside `defaults`, and those in it."""
+    resilience.check(entry, path, report)
+    shaping.check(entry.defaults, (*path, "defaults"), report)
+    for key in Resilience.__struct_fields__:
+        if getattr(entry, key) is not None and getattr(entry.defaults, key) is not None:
+            report.add((*path, "defaults", key), "is also written beside defaults")
 
 
 def _models(
     llm: Llm,
     providers: dict[str, Found],
+    names: virtual.Names,
     mode: StateMode,
     env: Env,
     report: Report,
 ) -> tuple[ModelSettings, ...]:
     if not llm.models:
         report.add((*_TOP, "models"), "list at least one model")
-    names = frozenset(entry.name for entry in llm.providers)
+    listed = frozenset(entry.name for entry in llm.providers)
     seen: set[str] = set()
     out: list[ModelSettings] = []
     for i, entry in enumerate(llm.models):
@@ -134,9 +156,11 @@ def _models(
         if entry.name in seen:
             report.add((*path, "name"), "another model has this name")
         seen.add(entry.name)
-        found = _resolve(entry, path, names, providers, env, report)
+        shaping.check(entry, path, report)
+        found = _resolve(entry, path, listed, providers, env, report)
         if found is not None:
-            out.append(_model(entry, found, mode, path, report))
+            model = _model(entry, found, mode, path, report)
+            out.append(_ruled(model, entry, found, llm.policies, path, names))
     return tuple(out)
 
 
@@ -185,6 +209,8 @@ def _inline(
             path=(*path, "params"),
             key_path=(*path, "params", "apiKey"),
             api_key=params.api_key,
+            api_keys=params.api_keys,
+            keys_path=(*path, "params", "apiKeys"),
             base_url=params.base_url,
             host_override=params.host_override,
             path_override=params.path_override,
@@ -248,4 +274,28 @@ def _model(
         ),
         state=(entry.state and entry.state.mode) or found.state or mode,
         context_window=entry.context_window or found.context_window,
+    )
+
+
+def _ruled(
+    model: ModelSettings,
+    entry: ModelEntry,
+    found: Found,
+    policies: LlmPolicies,
+    path: Path,
+    names: virtual.Names,
+) -> ModelSettings:
+    """`model` with its rules: its own, then its provider's, then those for every model."""
+    if entry.fallback_on_context is not None:
+        names.check(entry.fallback_on_context, (*path, "fallbackOnContext"), entry.name)
+    levels = (entry, found.defaults, found.beside, policies)
+    return structs.replace(
+        model,
+        retry=resilience.retry(*(level.retry for level in levels)),
+        timeout=resilience.timeout(*(level.timeout for level in levels)),
+        health=resilience.health(*(level.health for level in levels)),
+        shaping=shaping.shaping((entry, found.defaults, policies)),
+        mirror=virtual.mirror(entry.request_mirror, entry.name, path, names),
+        fallback_on_context=entry.fallback_on_context,
+        cost=shaping.cost(entry.cost),
     )

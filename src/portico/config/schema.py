@@ -11,17 +11,13 @@ Source: agentgateway's `schema/config.json`, v1.4 to v1.5. Keys marked (Portico)
 
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
+from portico.config.blocks import Block, Share, Text, about
+from portico.config.schema_process import MODE, FrontendPolicies, Mode, Process
+from portico.config.schema_routing import RequestMirror, Resilience, VirtualModel, Weight
+from portico.config.schema_shaping import BodyShape, Cost, HeaderChanges, ProviderDefaults, Rules
 from portico.config.secret import Secret
-from portico.limits import Deadlines, Limits
-
-
-def _about(text: str) -> Meta:
-    return Meta(description=text)
-
-
-Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 
 ServedFormat: TypeAlias = Annotated[
     Literal[
@@ -86,24 +82,16 @@ KindOrCustom: TypeAlias = Annotated[Literal[ServedKind, "custom"], _LATER_KINDS]
 
 AzureType: TypeAlias = Literal["openAI", "foundry", "azureOpenAI", "aiServices"]
 OnLoss: TypeAlias = Literal["ignore", "warn", "reject"]
-Mode: TypeAlias = Literal["gateway", "provider", "off"]
-Url: TypeAlias = Annotated[Secret, Meta(extra={"form": "url"})]
 
-_ON_LOSS = _about(
+_ON_LOSS = about(
     "(Portico) What a translation cannot carry: ignore it, warn in a header, reject the request."
 )
-_FETCH = _about(
+_FETCH = about(
     "(Portico) Fetch media that a caller names by URL where the provider does not do it."
 )
-_STATE = _about("(Portico) Responses that requests refer to by id. Default: config.state.")
-_WINDOW = _about("(Portico) Tokens the model takes. Default: what is known of the model.")
-_MODE = _about(
-    "Who keeps responses: gateway, for every model; provider, where it can; off, nobody."
-)
-
-
-class Block(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """A mapping of the document."""
+_STATE = about("(Portico) Responses that requests refer to by id. Default: config.state.")
+_COST = about("(Portico) What tokens cost. Default: what is known of the model.")
+_WINDOW = about("(Portico) Tokens the model takes. Default: what is known of the model.")
 
 
 # --- pieces both forms use ----------------------------------------------------------------------
@@ -112,24 +100,24 @@ class Block(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, renam
 class ListenerTls(Block, frozen=True):
     """Serve HTTPS."""
 
-    cert: Annotated[Text, _about("PEM file: the certificate chain.")]
-    key: Annotated[Text, _about("PEM file: the private key.")]
+    cert: Annotated[Text, about("PEM file: the certificate chain.")]
+    key: Annotated[Text, about("PEM file: the private key.")]
 
 
 class ClientTls(Block, frozen=True):
     """How to reach a provider over TLS. An empty block means TLS with the system's roots."""
 
-    root: Annotated[Text | None, _about("PEM bundle of the roots to trust.")] = None
-    cert: Annotated[Text | None, _about("PEM file: our client certificate.")] = None
-    key: Annotated[Text | None, _about("PEM file: the key of `cert`.")] = None
-    hostname: Annotated[Text | None, _about("Name to ask for (SNI) and to verify.")] = None
-    insecure: Annotated[bool, _about("Do not verify the certificate.")] = False
+    root: Annotated[Text | None, about("PEM bundle of the roots to trust.")] = None
+    cert: Annotated[Text | None, about("PEM file: our client certificate.")] = None
+    key: Annotated[Text | None, about("PEM file: the key of `cert`.")] = None
+    hostname: Annotated[Text | None, about("Name to ask for (SNI) and to verify.")] = None
+    insecure: Annotated[bool, about("Do not verify the certificate.")] = False
 
 
 class ModelState(Block, frozen=True):
     """Responses that requests to a model refer to by id."""
 
-    mode: Annotated[Mode | None, _MODE] = None
+    mode: Annotated[Mode | None, MODE] = None
 
 
 Window: TypeAlias = Annotated[int, Meta(ge=1)]
@@ -138,30 +126,32 @@ Window: TypeAlias = Annotated[int, Meta(ge=1)]
 class CustomFormat(Block, frozen=True):
     """One API a custom provider speaks."""
 
-    type: Annotated[ServedFormat, _about("The API.")]
+    type: Annotated[ServedFormat, about("The API.")]
     path: Annotated[
         Text | None,
-        _about("Path below the base URL. Default: the API's usual one."),
+        about("Path below the base URL. Default: the API's usual one."),
     ] = None
 
 
 class Custom(Block, frozen=True):
     """A provider described in place."""
 
-    formats: Annotated[tuple[CustomFormat, ...], _about("The APIs it speaks.")]
-    model: Annotated[Text | None, _about("Upstream model id, whatever was asked for.")] = None
-    provider_override: Annotated[Text | None, _about("Name in logs and metrics.")] = None
+    formats: Annotated[tuple[CustomFormat, ...], about("The APIs it speaks.")]
+    model: Annotated[Text | None, about("Upstream model id, whatever was asked for.")] = None
+    provider_override: Annotated[Text | None, about("Name in logs and metrics.")] = None
 
 
 class CallerKeyEntry(Block, frozen=True):
     """One caller: exactly one of `key` and `keyHash`."""
 
-    key: Annotated[Secret | None, _about("The key; only its SHA-256 is kept.")] = None
-    key_hash: Annotated[Text | None, _about('"sha256:" and 64 hex digits.')] = None
-    metadata: Annotated[dict[str, str], _about("Labels of this caller, for the log.")] = {}
+    key: Annotated[Secret | None, about("The key; only its SHA-256 is kept.")] = None
+    key_hash: Annotated[Text | None, about('"sha256:" and 64 hex digits.')] = None
+    metadata: Annotated[dict[str, str], about("Labels of this caller, for the log.")] = field(
+        default_factory=dict
+    )
     allowed_models: Annotated[
         tuple[Text, ...] | None,
-        _about("Model names or patterns this key may use. Default: all."),
+        about("Model names or patterns this key may use. Default: all."),
     ] = None
 
 
@@ -170,12 +160,12 @@ class ApiKeyPolicy(Block, frozen=True):
 
     mode: Annotated[
         Literal["strict", "optional", "permissive"],
-        _about(
+        about(
             "strict: a valid key is required. optional: no key is fine, a wrong one is not. "
             "permissive: anything passes, unnamed."
         ),
     ] = "strict"
-    keys: Annotated[tuple[CallerKeyEntry, ...], _about("The callers.")] = ()
+    keys: Annotated[tuple[CallerKeyEntry, ...], about("The callers.")] = ()
 
 
 # --- llm: ---------------------------------------------------------------------------------------
@@ -184,36 +174,39 @@ class ApiKeyPolicy(Block, frozen=True):
 class Params(Block, frozen=True):
     """How to reach a model."""
 
-    model: Annotated[Text | None, _about("Upstream model id. Default: the name asked for.")] = None
+    model: Annotated[Text | None, about("Upstream model id. Default: the name asked for.")] = None
     strip_prefix: Annotated[
-        Text | None, _about("(Portico) Removed from the asked name before it is sent on.")
+        Text | None, about("(Portico) Removed from the asked name before it is sent on.")
     ] = None
     api_key: Annotated[
-        Secret | None, _about("The provider's key. Default: its SDK's environment variable.")
+        Secret | None, about("The provider's key. Default: its SDK's environment variable.")
+    ] = None
+    api_keys: Annotated[
+        tuple[Secret, ...] | None, about("(Portico) Several keys, used in turns; not with apiKey.")
     ] = None
     base_url: Annotated[
-        Text | None, _about("As in the provider's SDK. Default: its SDK's variable, or public.")
+        Text | None, about("As in the provider's SDK. Default: its SDK's variable, or public.")
     ] = None
-    host_override: Annotated[Text | None, _about("Deprecated, use baseUrl: host:port.")] = None
-    path_override: Annotated[Text | None, _about("Deprecated, use baseUrl: whole path.")] = None
-    path_prefix: Annotated[Text | None, _about("Deprecated, use baseUrl: replaces /v1.")] = None
-    aws_region: Annotated[Text | None, _about("bedrock: the region. Default: AWS_REGION.")] = None
+    host_override: Annotated[Text | None, about("Deprecated, use baseUrl: host:port.")] = None
+    path_override: Annotated[Text | None, about("Deprecated, use baseUrl: whole path.")] = None
+    path_prefix: Annotated[Text | None, about("Deprecated, use baseUrl: replaces /v1.")] = None
+    aws_region: Annotated[Text | None, about("bedrock: the region. Default: AWS_REGION.")] = None
     vertex_region: Annotated[
-        Text | None, _about("vertex: the location. Default: GOOGLE_CLOUD_LOCATION, or global.")
+        Text | None, about("vertex: the location. Default: GOOGLE_CLOUD_LOCATION, or global.")
     ] = None
     vertex_project: Annotated[
-        Text | None, _about("vertex: the project. Default: GOOGLE_CLOUD_PROJECT.")
+        Text | None, about("vertex: the project. Default: GOOGLE_CLOUD_PROJECT.")
     ] = None
     azure_resource_name: Annotated[
-        Text | None, _about("azure: the resource. Default: AZURE_OPENAI_ENDPOINT.")
+        Text | None, about("azure: the resource. Default: AZURE_OPENAI_ENDPOINT.")
     ] = None
     azure_resource_type: Annotated[
-        AzureType | None, _about("azure: openAI (*.openai.azure.com) or foundry.")
+        AzureType | None, about("azure: openAI (*.openai.azure.com) or foundry.")
     ] = None
     azure_api_version: Annotated[
-        Text | None, _about("azure: v1, preview or a date. Default: OPENAI_API_VERSION, or v1.")
+        Text | None, about("azure: v1, preview or a date. Default: OPENAI_API_VERSION, or v1.")
     ] = None
-    azure_project_name: Annotated[Text | None, _about("azure: project of a foundry resource.")] = (
+    azure_project_name: Annotated[Text | None, about("azure: project of a foundry resource.")] = (
         None
     )
 
@@ -221,56 +214,75 @@ class Params(Block, frozen=True):
 class ProviderChoice(Block, frozen=True):
     """A provider that is not a plain kind: exactly one of the two."""
 
-    reference: Annotated[Text | None, _about("Name of an entry of llm.providers.")] = None
-    custom: Annotated[Custom | None, _about("A provider described in place.")] = None
+    reference: Annotated[Text | None, about("Name of an entry of llm.providers.")] = None
+    custom: Annotated[Custom | None, about("A provider described in place.")] = None
 
 
-class ProviderEntry(Block, frozen=True):
+class ProviderEntry(Resilience, frozen=True, kw_only=True):
     """A provider several models share."""
 
-    name: Annotated[Text, _about("What models refer to; label in logs and metrics.")]
-    provider: Annotated[Kind | ProviderChoice, _about("A kind, or {custom: ...}.")]
-    params: Annotated[Params, _about("How to reach it.")] = Params()
-    tls: Annotated[ClientTls | None, _about("TLS towards it.")] = None
+    name: Annotated[Text, about("What models refer to; label in logs and metrics.")]
+    provider: Annotated[Kind | ProviderChoice, about("A kind, or {custom: ...}.")]
+    params: Annotated[Params, about("How to reach it.")] = Params()
+    tls: Annotated[ClientTls | None, about("TLS towards it.")] = None
     on_loss: Annotated[OnLoss | None, _ON_LOSS] = None
     fetch_remote_content: Annotated[bool | None, _FETCH] = None
     state: Annotated[ModelState | None, _STATE] = None
     context_window: Annotated[Window | None, _WINDOW] = None
+    defaults: Annotated[
+        ProviderDefaults, about("What its models start from; what they say themselves wins.")
+    ] = ProviderDefaults()
 
 
-class ModelEntry(Block, frozen=True):
+class ModelEntry(Rules, frozen=True, kw_only=True):
     """One name callers may ask for."""
 
-    name: Annotated[Text, _about("Exact, prefix*, *suffix or *. The most specific name wins.")]
-    provider: Annotated[
-        Kind | ProviderChoice, _about("A kind, {reference: name} or {custom: ...}.")
-    ]
-    id: Annotated[Text | None, _about("Accepted for agentgateway's UI; has no effect.")] = None
+    name: Annotated[Text, about("Exact, prefix*, *suffix or *. The most specific name wins.")]
+    provider: Annotated[Kind | ProviderChoice, about("A kind, {reference: name} or {custom: ...}.")]
+    id: Annotated[Text | None, about("Accepted for agentgateway's UI; has no effect.")] = None
     visibility: Annotated[
-        Literal["public", "internal"], _about("internal: neither listed nor served to callers.")
+        Literal["public", "internal"], about("internal: neither listed nor served to callers.")
     ] = "public"
-    params: Annotated[Params, _about("How to reach it; with a reference only `model`.")] = Params()
-    tls: Annotated[ClientTls | None, _about("TLS towards the provider.")] = None
+    params: Annotated[Params, about("How to reach it; with a reference only `model`.")] = Params()
+    tls: Annotated[ClientTls | None, about("TLS towards the provider.")] = None
     on_loss: Annotated[OnLoss | None, _ON_LOSS] = None
     fetch_remote_content: Annotated[bool | None, _FETCH] = None
     state: Annotated[ModelState | None, _STATE] = None
     context_window: Annotated[Window | None, _WINDOW] = None
+    cost: Annotated[Cost | None, _COST] = None
+    request_mirror: Annotated[RequestMirror | None, about("(Portico) Copy requests.")] = None
+    fallback_on_context: Annotated[
+        Text | None,
+        about("(Portico) The model to ask when a conversation is too long for this one."),
+    ] = None
 
 
-class LlmPolicies(Block, frozen=True):
-    """Rules for every model."""
+class LlmAi(Block, frozen=True):
+    """What names mean."""
 
-    api_key: Annotated[ApiKeyPolicy | None, _about("Who may call. Default: anyone.")] = None
+    model_aliases: Annotated[
+        dict[str, Text], about("(Portico) Asked name or pattern to the name of a model.")
+    ] = field(default_factory=dict)
+
+
+class LlmPolicies(Rules, frozen=True):
+    """Rules for every model; what a provider or a model says itself wins, key by key."""
+
+    api_key: Annotated[ApiKeyPolicy | None, about("Who may call. Default: anyone.")] = None
+    ai: Annotated[LlmAi, about("What names mean.")] = LlmAi()
 
 
 class Llm(Block, frozen=True):
     """One listener, a list of models."""
 
-    models: Annotated[tuple[ModelEntry, ...], _about("What callers may ask for.")]
-    port: Annotated[int, Meta(ge=0, le=65535), _about("TCP port.")] = 4000
-    tls: Annotated[ListenerTls | None, _about("Serve HTTPS.")] = None
-    providers: Annotated[tuple[ProviderEntry, ...], _about("Providers to refer to.")] = ()
-    policies: Annotated[LlmPolicies, _about("Rules for every model.")] = LlmPolicies()
+    models: Annotated[tuple[ModelEntry, ...], about("What callers may ask for.")]
+    port: Annotated[int, Meta(ge=0, le=65535), about("TCP port.")] = 4000
+    tls: Annotated[ListenerTls | None, about("Serve HTTPS.")] = None
+    providers: Annotated[tuple[ProviderEntry, ...], about("Providers to refer to.")] = ()
+    virtual_models: Annotated[
+        tuple[VirtualModel, ...], about("Names that stand for several models.")
+    ] = ()
+    policies: Annotated[LlmPolicies, about("Rules for every model.")] = LlmPolicies()
 
 
 # --- binds: -------------------------------------------------------------------------------------
@@ -279,10 +291,10 @@ class Llm(Block, frozen=True):
 class AwsAuth(Block, frozen=True):
     """Credentials for AWS. An empty block: those around the process, as any AWS SDK finds them."""
 
-    access_key_id: Annotated[Text | None, _about("Together with secretAccessKey.")] = None
-    secret_access_key: Annotated[Secret | None, _about("Together with accessKeyId.")] = None
-    session_token: Annotated[Secret | None, _about("Of a temporary credential.")] = None
-    region: Annotated[Text | None, _about("The region, if the provider block has none.")] = None
+    access_key_id: Annotated[Text | None, about("Together with secretAccessKey.")] = None
+    secret_access_key: Annotated[Secret | None, about("Together with accessKeyId.")] = None
+    session_token: Annotated[Secret | None, about("Of a temporary credential.")] = None
+    region: Annotated[Text | None, about("The region, if the provider block has none.")] = None
 
 
 class GcpAuth(Block, frozen=True):
@@ -292,228 +304,168 @@ class GcpAuth(Block, frozen=True):
 class BackendAuth(Block, frozen=True):
     """Our credential at the provider: one of these."""
 
-    key: Annotated[Secret | None, _about("The provider's key.")] = None
-    aws: Annotated[AwsAuth | None, _about("bedrock: AWS credentials.")] = None
-    gcp: Annotated[GcpAuth | None, _about("vertex: Google Cloud credentials.")] = None
+    key: Annotated[Secret | None, about("The provider's key.")] = None
+    keys: Annotated[tuple[Secret, ...] | None, about("(Portico) Several keys, used in turns.")] = (
+        None
+    )
+    aws: Annotated[AwsAuth | None, about("bedrock: AWS credentials.")] = None
+    gcp: Annotated[GcpAuth | None, about("vertex: Google Cloud credentials.")] = None
 
 
-class BackendPolicies(Block, frozen=True):
-    """How to reach one backend; the innermost block that says something wins."""
+class BackendPolicies(Resilience, frozen=True):
+    """How to reach one backend; the innermost block that says something wins, key by key."""
 
-    backend_auth: Annotated[BackendAuth | None, _about("Our credential.")] = None
-    backend_tls: Annotated[ClientTls | None, _about("TLS towards the provider.")] = field(
+    backend_auth: Annotated[BackendAuth | None, about("Our credential.")] = None
+    backend_tls: Annotated[ClientTls | None, about("TLS towards the provider.")] = field(
         default=None, name="backendTLS"
     )
 
 
-class AiPolicy(Block, frozen=True):
-    """What the paths of a route are."""
+class AiPolicy(BodyShape, frozen=True):
+    """What the paths of a route are, and what is changed about its requests."""
 
     routes: Annotated[
         dict[str, ServedRoute] | None,
-        _about("Path suffix to API; the longest suffix wins. Default: all of them."),
+        about("Path suffix to API; the longest suffix wins. Default: all of them."),
     ] = None
     model_aliases: Annotated[
-        dict[str, Text], _about("Asked name or pattern to upstream model id.")
-    ] = {}
-
-
-class RoutePolicies(BackendPolicies, frozen=True):
-    """Rules of a route."""
-
-    ai: Annotated[AiPolicy, _about("What the paths are.")] = AiPolicy()
-    api_key: Annotated[ApiKeyPolicy | None, _about("Who may call. Default: anyone.")] = None
+        dict[str, Text], about("Asked name or pattern to upstream model id.")
+    ] = field(default_factory=dict)
 
 
 class ProviderBody(Block, frozen=True):
     """What may be said of a provider in place; some keys are for some kinds only."""
 
-    model: Annotated[Text | None, _about("Upstream model id, whatever was asked for.")] = None
+    model: Annotated[Text | None, about("Upstream model id, whatever was asked for.")] = None
     formats: Annotated[
-        tuple[CustomFormat, ...] | None, _about("custom only: the APIs it speaks.")
+        tuple[CustomFormat, ...] | None, about("custom only: the APIs it speaks.")
     ] = None
-    provider_override: Annotated[Text | None, _about("custom only: name in logs and metrics.")] = (
+    provider_override: Annotated[Text | None, about("custom only: name in logs and metrics.")] = (
         None
     )
-    region: Annotated[Text | None, _about("bedrock, vertex: the region.")] = None
-    project_id: Annotated[Text | None, _about("vertex: the project.")] = None
-    resource_name: Annotated[Text | None, _about("azure: the resource.")] = None
+    region: Annotated[Text | None, about("bedrock, vertex: the region.")] = None
+    project_id: Annotated[Text | None, about("vertex: the project.")] = None
+    resource_name: Annotated[Text | None, about("azure: the resource.")] = None
     resource_type: Annotated[
-        AzureType | None, _about("azure: openAI (*.openai.azure.com) or foundry.")
+        AzureType | None, about("azure: openAI (*.openai.azure.com) or foundry.")
     ] = None
-    api_version: Annotated[Text | None, _about("azure: v1, preview or a date.")] = None
-    project_name: Annotated[Text | None, _about("azure: project of a foundry resource.")] = None
+    api_version: Annotated[Text | None, about("azure: v1, preview or a date.")] = None
+    project_name: Annotated[Text | None, about("azure: project of a foundry resource.")] = None
 
 
 class AiTarget(Block, frozen=True):
     """One provider to send to."""
 
-    name: Annotated[Text | None, _about("Label in logs and metrics. Default: the kind.")] = None
+    name: Annotated[Text | None, about("Label in logs and metrics. Default: the kind.")] = None
     provider: Annotated[
-        dict[KindOrCustom, ProviderBody] | None, _about("One kind, e.g. {openAI: {}}.")
+        dict[KindOrCustom, ProviderBody] | None, about("One kind, e.g. {openAI: {}}.")
     ] = None
-    base_url: Annotated[Text | None, _about("(Portico) As in the provider's SDK.")] = None
+    base_url: Annotated[Text | None, about("(Portico) As in the provider's SDK.")] = None
     strip_prefix: Annotated[
-        Text | None, _about("(Portico) Removed from the asked name before it is sent on.")
+        Text | None, about("(Portico) Removed from the asked name before it is sent on.")
     ] = None
-    host_override: Annotated[Text | None, _about("host:port; see backendTLS.")] = None
-    path_override: Annotated[Text | None, _about("Whole upstream path.")] = None
-    path_prefix: Annotated[Text | None, _about("Replaces /v1 upstream.")] = None
+    host_override: Annotated[Text | None, about("host:port; see backendTLS.")] = None
+    path_override: Annotated[Text | None, about("Whole upstream path.")] = None
+    path_prefix: Annotated[Text | None, about("Replaces /v1 upstream.")] = None
     on_loss: Annotated[OnLoss | None, _ON_LOSS] = None
     fetch_remote_content: Annotated[bool | None, _FETCH] = None
     state: Annotated[ModelState | None, _STATE] = None
     context_window: Annotated[Window | None, _WINDOW] = None
-    policies: Annotated[BackendPolicies, _about("How to reach it.")] = BackendPolicies()
+    cost: Annotated[Cost | None, _COST] = None
+    policies: Annotated[BackendPolicies, about("How to reach it.")] = BackendPolicies()
 
 
 class AiGroup(Block, frozen=True):
-    """A priority group; this version takes one group of one provider."""
+    """A priority group."""
 
-    providers: Annotated[tuple[AiTarget, ...], _about("One provider.")]
+    providers: Annotated[tuple[AiTarget, ...], about("Providers of equal standing.")]
 
 
 class AiBackend(AiTarget, frozen=True):
     """An AI backend: a provider, or `groups` in its place."""
 
-    groups: Annotated[tuple[AiGroup, ...] | None, _about("One group of one provider.")] = None
+    groups: Annotated[
+        tuple[AiGroup, ...] | None, about("By priority: the next one is for when one fails.")
+    ] = None
 
 
 class Backend(Block, frozen=True):
     """Where a route sends to."""
 
-    ai: Annotated[AiBackend, _about("A model provider.")]
-    policies: Annotated[BackendPolicies, _about("How to reach it.")] = BackendPolicies()
+    ai: Annotated[AiBackend, about("A model provider.")]
+    weight: Annotated[
+        Weight, about("Its part of the requests, where a route has several backends.")
+    ] = 1
+    policies: Annotated[BackendPolicies, about("How to reach it.")] = BackendPolicies()
+
+
+class MirrorPolicy(Block, frozen=True):
+    """A copy of some requests, whose answers nobody sees."""
+
+    backend: Annotated[Backend, about("Who gets it: one provider.")]
+    percentage: Annotated[Share, about("Part of the requests, 0 to 1.")] = 1.0
+
+
+class RoutePolicies(BackendPolicies, frozen=True):
+    """Rules of a route."""
+
+    ai: Annotated[AiPolicy, about("What the paths are, and changes to bodies.")] = AiPolicy()
+    api_key: Annotated[ApiKeyPolicy | None, about("Who may call. Default: anyone.")] = None
+    request_header_modifier: Annotated[HeaderChanges | None, about("Towards the provider.")] = None
+    response_header_modifier: Annotated[HeaderChanges | None, about("Towards the caller.")] = None
+    request_mirror: Annotated[MirrorPolicy | None, about("Copy requests.")] = None
 
 
 class PathMatch(Block, frozen=True):
     """Exactly one of the two."""
 
-    path_prefix: Annotated[Text | None, _about("Whole segments the path starts with.")] = None
-    exact: Annotated[Text | None, _about("The whole path.")] = None
+    path_prefix: Annotated[Text | None, about("Whole segments the path starts with.")] = None
+    exact: Annotated[Text | None, about("The whole path.")] = None
 
 
 class Match(Block, frozen=True):
     """When a route applies."""
 
-    path: Annotated[PathMatch | None, _about("Default: any path.")] = None
+    path: Annotated[PathMatch | None, about("Default: any path.")] = None
 
 
 class Route(Block, frozen=True):
     """Requests that match go to the backend."""
 
-    backends: Annotated[tuple[Backend, ...], _about("One backend.")]
-    name: Annotated[Text | None, _about("Label in logs.")] = None
-    hostnames: Annotated[tuple[Text, ...], _about("Host names; *.host below it.")] = ()
-    matches: Annotated[tuple[Match, ...], _about("Any of these. Default: everything.")] = ()
-    policies: Annotated[RoutePolicies, _about("Rules.")] = RoutePolicies()
+    backends: Annotated[tuple[Backend, ...], about("One, or several with weights.")]
+    name: Annotated[Text | None, about("Label in logs.")] = None
+    hostnames: Annotated[tuple[Text, ...], about("Host names; *.host below it.")] = ()
+    matches: Annotated[tuple[Match, ...], about("Any of these. Default: everything.")] = ()
+    policies: Annotated[RoutePolicies, about("Rules.")] = RoutePolicies()
 
 
 class Listener(Block, frozen=True):
     """Routes under a host name."""
 
-    routes: Annotated[tuple[Route, ...], _about("The most specific match wins.")]
-    name: Annotated[Text | None, _about("Label in logs.")] = None
-    hostname: Annotated[Text | None, _about("Only requests for it; *.host below it.")] = None
+    routes: Annotated[tuple[Route, ...], about("The most specific match wins.")]
+    name: Annotated[Text | None, about("Label in logs.")] = None
+    hostname: Annotated[Text | None, about("Only requests for it; *.host below it.")] = None
     protocol: Annotated[
         Annotated[Literal["HTTP", "HTTPS"], Meta(extra={"not_yet": ("TLS", "TCP", "HBONE")})]
         | None,
-        _about("Default: HTTPS if tls is given."),
+        about("Default: HTTPS if tls is given."),
     ] = None
-    tls: Annotated[ListenerTls | None, _about("Serve HTTPS.")] = None
+    tls: Annotated[ListenerTls | None, about("Serve HTTPS.")] = None
 
 
 class Bind(Block, frozen=True):
     """One port."""
 
-    port: Annotated[int, Meta(ge=0, le=65535), _about("TCP port.")]
-    listeners: Annotated[tuple[Listener, ...], _about("What it serves.")]
-
-
-# --- config:, frontendPolicies: -----------------------------------------------------------------
-
-
-class Database(Block, frozen=True):
-    """Where things are stored."""
-
-    url: Annotated[
-        Url | None,
-        _about(
-            "sqlite:///file, sqlite::memory: or postgresql://... Default: PORTICO_DATABASE_URL, or "
-            "a file in the user's data directory."
-        ),
-    ] = None
-    redis_url: Annotated[
-        Url | None, _about("(Portico) redis://, rediss:// or unix://, for what workers share.")
-    ] = None
-
-
-class State(Block, frozen=True):
-    """Responses and conversations that requests refer to by id."""
-
-    mode: Annotated[Mode, _MODE] = "gateway"
-    retention: Annotated[
-        float,
-        Meta(ge=60, le=3650 * 86400),
-        _about("How long a stored response is kept; seconds or a duration such as 30d."),
-    ] = 30 * 86400.0
-
-
-class Logging(Block, frozen=True):
-    """What is logged."""
-
-    level: Annotated[Literal["debug", "info", "warn", "error"], _about("Least level.")] = "info"
-    format: Annotated[Literal["json", "console"], _about("Shape of a line.")] = "json"
-    access: Annotated[bool, _about("(Portico) One line per request.")] = True
-
-
-class Process(Block, frozen=True):
-    """The process itself."""
-
-    host: Annotated[Text, _about("(Portico) Address every port binds to.")] = "127.0.0.1"
-    uds: Annotated[
-        Text | None, _about("(Portico) Unix socket to serve on in place of the one TCP port.")
-    ] = None
-    workers: Annotated[int, Meta(ge=1, le=256), _about("(Portico) Worker processes.")] = 1
-    admin_addr: Annotated[
-        Text, _about('Health, metrics, admin: "host:port", ":port" (all interfaces) or "off".')
-    ] = "127.0.0.1:15000"
-    limits: Annotated[Limits, _about("(Portico) Bounds; bytes or sizes such as 32MiB.")] = Limits()
-    deadlines: Annotated[Deadlines, _about("(Portico) Times; seconds or durations such as 5m.")] = (
-        Deadlines()
-    )
-    logging: Annotated[Logging, _about("What is logged.")] = Logging()
-    database: Annotated[Database, _about("Where things are stored.")] = Database()
-    state: Annotated[State, _about("(Portico) Responses that requests refer to by id.")] = State()
-    sealing_key: Annotated[
-        Secret | None,
-        _about(
-            "(Portico) Protects what callers carry between requests. 32 bytes in hex or base64, or "
-            "32 characters. Default: PORTICO_SEALING_KEY, or one made at start."
-        ),
-    ] = None
-
-
-class FrontendHttp(Block, frozen=True):
-    """HTTP towards callers."""
-
-    max_buffer_size: Annotated[
-        Annotated[int, Meta(ge=1, extra={"form": "size"})] | None,
-        _about("Largest request body; the same as config.limits.bodyBytes."),
-    ] = None
-
-
-class FrontendPolicies(Block, frozen=True):
-    """Rules towards callers."""
-
-    http: Annotated[FrontendHttp, _about("HTTP towards callers.")] = FrontendHttp()
+    port: Annotated[int, Meta(ge=0, le=65535), about("TCP port.")]
+    listeners: Annotated[tuple[Listener, ...], about("What it serves.")]
 
 
 class Document(Block, frozen=True):
     """A Portico configuration: `llm`, `binds`, or both."""
 
-    llm: Annotated[Llm | None, _about("One listener and a list of models.")] = None
-    binds: Annotated[tuple[Bind, ...] | None, _about("Ports, listeners, routes, backends.")] = None
-    config: Annotated[Process, _about("The process itself.")] = Process()
-    frontend_policies: Annotated[FrontendPolicies, _about("Rules towards callers.")] = (
+    llm: Annotated[Llm | None, about("One listener and a list of models.")] = None
+    binds: Annotated[tuple[Bind, ...] | None, about("Ports, listeners, routes, backends.")] = None
+    config: Annotated[Process, about("The process itself.")] = Process()
+    frontend_policies: Annotated[FrontendPolicies, about("Rules towards callers.")] = (
         FrontendPolicies()
     )

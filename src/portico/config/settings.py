@@ -5,7 +5,7 @@ running snapshot. References (`$VAR`, `file:`) are resolved, defaults filled, na
 behind this file reads the environment or the disk for configuration.
 """
 
-from typing import Literal
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -20,6 +20,38 @@ OnLoss = Literal["ignore", "warn", "reject"]
 
 StateMode = Literal["gateway", "provider", "off"]
 """Who keeps responses and conversations: this gateway, the provider, or nobody."""
+
+
+class ValueTest(Struct, frozen=True, kw_only=True):
+    """A test of one value: all that is given has to hold. `present` False: there is none. Numbers
+    are compared as numbers. `equals` and `one_of` hold JSON scalars."""
+
+    equals: str | int | float | bool | None = None
+    one_of: tuple[str | int | float | bool, ...] = ()
+    prefix: str | None = None
+    suffix: str | None = None
+    contains: str | None = None
+    present: bool | None = None
+    lt: float | None = None
+    lte: float | None = None
+    gt: float | None = None
+    gte: float | None = None
+
+
+class Condition(Struct, frozen=True, kw_only=True):
+    """A typed condition on a request; all that is given has to hold. `headers` by lower-case name,
+    `caller` by name of the key's metadata, `request` by dotted path into the body
+    (`reasoning.effort`). `any`: one of them at least; `none`: not one."""
+
+    headers: dict[str, ValueTest] = {}
+    caller: dict[str, ValueTest] = {}
+    request: dict[str, ValueTest] = {}
+    any: tuple["Condition", ...] = ()
+    none: tuple["Condition", ...] = ()
+
+
+When: TypeAlias = Condition | str
+"""When a choice applies: a condition, or an expression in CEL."""
 
 
 class Address(Struct, frozen=True):
@@ -77,15 +109,121 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
     project: str | None = None
     api_version: str | None = None
     aws: AwsKeys | None = None
+    further_keys: tuple[Secret, ...] = ()
+    """More credentials of equal standing: a request uses one of them and `api_key`."""
 
 
 def secrets_of(provider: ProviderSettings) -> list[Secret]:
     """The credentials of a provider, as written."""
     aws = provider.aws
-    held = [provider.api_key]
+    held = [provider.api_key, *provider.further_keys]
     if aws is not None:
         held += [aws.secret_access_key, aws.session_token]
     return [secret for secret in held if secret is not None]
+
+
+RETRIED: Final = frozenset((408, 409, 429, *range(500, 600)))
+"""Statuses of a provider after which a request is tried again, where nothing else is said."""
+
+
+class RetrySettings(Struct, frozen=True, kw_only=True):
+    """When a request that failed before its first byte is sent again. `attempts`: how often at
+    most, after the first time. `codes`: statuses that are worth it. Between two tries at the same
+    place passes a random time up to `backoff`, doubled each time, up to `max_backoff` (seconds).
+    Retries are at most the share `budget` of the requests of the last ten seconds and
+    `budget_per_second` besides."""
+
+    attempts: int = 2
+    codes: frozenset[int] = RETRIED
+    backoff: float = 0.25
+    max_backoff: float = 8.0
+    budget: float = 0.2
+    budget_per_second: float = 3.0
+
+
+class TimeoutSettings(Struct, frozen=True, kw_only=True):
+    """Deadlines in seconds; None: those of `Settings.deadlines`. `request` is for everything,
+    retries and pauses included; `attempt` for one try, from its start to its last byte;
+    `first_byte` and `first_token` from the moment it was sent; `idle` between two reads."""
+
+    request: float | None = None
+    attempt: float | None = None
+    connect: float | None = None
+    first_byte: float | None = None
+    first_token: float | None = None
+    idle: float | None = None
+
+
+class ActiveCheck(Struct, frozen=True, kw_only=True):
+    """Asking a provider that nobody asks, every `interval` seconds, for `timeout` at most. `models`
+    reads its list of models, which costs nothing; `connect` only connects."""
+
+    interval: float = 30.0
+    timeout: float = 5.0
+    kind: Literal["models", "connect"] = "models"
+
+
+class HealthSettings(Struct, frozen=True, kw_only=True):
+    """When a target is left alone. It is, for `open_for` seconds, after `failures` failures in
+    `window` seconds if they are at least the `share` of its calls in that time, or after
+    `consecutive` in a row (None: no such rule); then one request finds out. `statuses` are the
+    answers that are failures. A 429 without `retry-after` puts a credential off for `cooldown`
+    seconds, doubled each time up to `max_cooldown`. `when_all`: what happens while every target of
+    a request is left alone: `fail` at once, or `try` one of them."""
+
+    failures: int = 5
+    window: float = 10.0
+    share: float = 0.25
+    consecutive: int | None = None
+    open_for: float = 15.0
+    statuses: frozenset[int] = frozenset(range(500, 600))
+    cooldown: float = 1.0
+    max_cooldown: float = 60.0
+    when_all: Literal["fail", "try"] = "fail"
+    active: ActiveCheck | None = None
+
+
+class HeaderRules(Struct, frozen=True, kw_only=True):
+    """Changes to header fields, names in lower case: `remove`, then `set` (in place of what is
+    there), then `add` (beside it)."""
+
+    set: tuple[tuple[str, str], ...] = ()
+    add: tuple[tuple[str, str], ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class Prompt(Struct, frozen=True, kw_only=True):
+    """A message that the operator puts around a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Shaping(Struct, frozen=True, kw_only=True):
+    """What is changed about requests and answers. `defaults` and `overrides` are members of the
+    body, in the dialect of the client, as JSON text by name."""
+
+    defaults: dict[str, bytes] = {}
+    overrides: dict[str, bytes] = {}
+    request_headers: HeaderRules | None = None
+    response_headers: HeaderRules | None = None
+    prepend: tuple[Prompt, ...] = ()
+    append: tuple[Prompt, ...] = ()
+
+
+class Mirror(Struct, frozen=True, kw_only=True):
+    """`share` (0 to 1) of the requests also go to `model`, a name of the same route; nobody gets
+    to see the answers."""
+
+    model: str
+    share: float = 1.0
+
+
+class Cost(Struct, frozen=True, kw_only=True):
+    """US dollars for a million tokens."""
+
+    input: float
+    output: float
 
 
 class ModelSettings(Struct, frozen=True, kw_only=True):
@@ -94,7 +232,9 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
     `name` is what callers ask for: exact, `prefix*`, `*suffix` or `*`. `model` is the upstream id;
     None sends the asked name on, without `strip_prefix`. `fetch_remote_content`: media that a
     client names by URL and the provider cannot fetch are fetched here. `context_window` is in
-    tokens; None: what is known of the model.
+    tokens; None: what is known of the model. `fallback_on_context` is the name of the model to ask
+    when a conversation is too long for this one. `cost`, None: what is known of it. `keeps_name`:
+    a virtual model hands on the name that the caller wrote, not that of this entry.
     """
 
     name: str
@@ -106,6 +246,40 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
     fetch_remote_content: bool = False
     state: StateMode = "gateway"
     context_window: int | None = None
+    retry: RetrySettings = RetrySettings()
+    timeout: TimeoutSettings = TimeoutSettings()
+    health: HealthSettings = HealthSettings()
+    shaping: Shaping | None = None
+    mirror: Mirror | None = None
+    fallback_on_context: str | None = None
+    cost: Cost | None = None
+    keeps_name: bool = False
+
+
+class VirtualTarget(Struct, frozen=True, kw_only=True):
+    """One choice of a virtual model. `model` names a model of the same route, virtual ones
+    included. `priority`: lower first (failover). `when`: None for always (conditional)."""
+
+    model: str
+    weight: int = 1
+    priority: int = 0
+    when: When | None = None
+
+
+class VirtualSettings(Struct, frozen=True, kw_only=True):
+    """A name that stands for several models. `weighted`: each in its share; `failover`: the group
+    of the lowest priority that is well; `conditional`: the first whose condition holds. `sort`
+    orders the targets of a group; None: by latency and health. `retry` and `timeout` None: those
+    of the model chosen first."""
+
+    name: str
+    routing: Literal["weighted", "failover", "conditional"]
+    targets: tuple[VirtualTarget, ...]
+    sort: Literal["cost", "ttft", "throughput"] | None = None
+    visibility: Literal["public", "internal"] = "public"
+    retry: RetrySettings | None = None
+    timeout: TimeoutSettings | None = None
+    mirror: Mirror | None = None
 
 
 class CallerKey(Struct, frozen=True, kw_only=True):
@@ -129,11 +303,14 @@ class RouteSettings(Struct, frozen=True, kw_only=True):
 
     `apis` maps a path suffix to a route type; the longest suffix wins. `hostnames` empty means any;
     `*.example.com` is every name below it. A prefix matches whole segments; with `path_exact`,
-    `path_prefix` is the whole path.
+    `path_prefix` is the whole path. `aliases` are other names (or patterns) of models: the name
+    asked for is replaced before it is looked up.
     """
 
     apis: dict[str, RouteType]
     models: tuple[ModelSettings, ...]
+    virtual: tuple[VirtualSettings, ...] = ()
+    aliases: dict[str, str] = {}
     api_key: ApiKeySettings | None = None
     path_prefix: str = "/"
     path_exact: bool = False

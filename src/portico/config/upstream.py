@@ -27,6 +27,8 @@ class Upstream(Struct, frozen=True, kw_only=True):
     path: Path
     key_path: Path
     api_key: Secret | None = None
+    api_keys: tuple[Secret, ...] | None = None
+    keys_path: Path = ()
     base_url: str | None = None
     host_override: str | None = None
     path_override: str | None = None
@@ -44,7 +46,7 @@ class Upstream(Struct, frozen=True, kw_only=True):
 def provider(up: Upstream, env: Env, report: Report) -> ProviderSettings:
     """The settings of `up`. Problems go to `report`; what is returned then is not to be used."""
     base = _base_url(up, env, report)
-    key = _api_key(up, env, report)
+    key, further = _keys(up, env, report)
     aws = _aws_keys(up, report)
     cloud = _cloud(up, base, key, env, report)
     if up.kind == "custom" and base is None:
@@ -62,6 +64,7 @@ def provider(up: Upstream, env: Env, report: Report) -> ProviderSettings:
         project=cloud.project,
         api_version=cloud.api_version,
         aws=aws,
+        further_keys=further,
         tls=None
         if tls is None
         else UpstreamTls(
@@ -130,6 +133,21 @@ def sdk_base_url(kind: str, env: Mapping[str, str], path: Path, report: Report) 
     except ValueError as error:
         report.add(path, f"the environment variable {name}: {error}")
         return None
+
+
+def _keys(up: Upstream, env: Env, report: Report) -> tuple[Secret | None, tuple[Secret, ...]]:
+    """The first key, and the others."""
+    if up.api_keys is None:
+        return _api_key(up, env, report), ()
+    if up.api_key is not None:
+        report.add(up.keys_path, "one key, or several; not both")
+    if not up.api_keys:
+        report.add(up.keys_path, "list at least one key")
+        return None, ()
+    for i, key in enumerate(up.api_keys):
+        if key in up.api_keys[:i]:
+            report.add((*up.keys_path, i), "another entry has this key")
+    return up.api_keys[0], up.api_keys[1:]
 
 
 def _api_key(up: Upstream, env: Env, report: Report) -> Secret | None:

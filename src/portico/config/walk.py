@@ -10,6 +10,7 @@ import enum
 import json
 import math
 import re
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from msgspec import Struct, inspect
@@ -34,7 +35,10 @@ LIMIT_COUNTS = frozenset(
         "connections",
         "pipelined_requests",
         "websocket_queued_messages",
+        "background_runs",
+        "mirrored_requests",
         "in_flight_per_key",
+        "recent_requests",
         "upstream_connections",
         "upstream_idle_connections",
     }
@@ -44,6 +48,7 @@ LIMIT_COUNTS = frozenset(
 MAY_BE_ZERO = frozenset(
     {
         "body_min_rate",
+        "recent_requests",
         "upstream_idle_connections",
         "body_rate_grace",
         "keep_alive",
@@ -55,7 +60,12 @@ MAY_BE_ZERO = frozenset(
 """Limits and deadlines for which 0 has a meaning: off, or at once."""
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNPRINTABLE_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_STATUS_CLASSES = ("4xx", "5xx")
 _DIGITS = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?\d{1,18}(?:\.\d{1,18})?", re.ASCII)
+_MAX_INTEGER = 2**63
 
 
 class _Bad(enum.Enum):
@@ -79,13 +89,17 @@ class Form(Struct, frozen=True):
 
 def check(parsed: Parsed, schema: type[Struct], env: Env, report: Report, read: ReadFile) -> Tree:
     """`parsed.tree` as `schema` wants it. Problems go to `report`; the rest is returned."""
-    info = inspect.type_info(schema)
+    info = _type_info(schema)
     assert isinstance(info, inspect.StructType)  # noqa: S101 - for the type checker
     if not isinstance(parsed.tree, dict):
         report.add((), "expected a mapping with llm or binds")
         return {}
     checked = _Walker(parsed, env, report, read).value(parsed.tree, info, ())
     return {} if isinstance(checked, _Bad) else checked
+
+
+_type_info = lru_cache(maxsize=8)(inspect.type_info)
+"""Looking through all the blocks takes milliseconds."""
 
 
 def strip(info: inspect.Type) -> tuple[inspect.Type, dict[str, object]]:
@@ -119,11 +133,12 @@ def leaf_form(info: inspect.Type, extra: dict[str, object], owner: type, name: s
         kind = str(extra.get("form", "count"))
         return Form(kind, info.ge or 0, MAX_NUMBER if info.le is None else info.le)
     if isinstance(info, inspect.FloatType):
-        return Form("seconds", info.ge or 0, MAX_SECONDS if info.le is None else info.le)
+        kind = str(extra.get("form", "seconds"))
+        return Form(kind, info.ge or 0, MAX_SECONDS if info.le is None else info.le)
     if isinstance(info, inspect.BoolType):
         return Form("bool")
     if isinstance(info, inspect.StrType):
-        return Form("text", empty=not info.min_length)
+        return Form(str(extra.get("form", "text")), empty=not info.min_length)
     return None
 
 
@@ -245,16 +260,22 @@ class _Walker:
             return self._bad(path, str(error))
 
     def _leaf(self, tree: Tree, form: Form, path: Path) -> Checked:
+        if form.kind == "json":
+            return self._data(tree, path)
         referenced = isinstance(tree, str) and is_reference(tree)
-        if isinstance(tree, str):
+        if isinstance(tree, str) and form.kind != "code":
             text = self._resolved(tree, path)
             if isinstance(text, _Bad):
                 return text
-            if _UNPRINTABLE.search(text):
+            if form.kind != "prose" and _UNPRINTABLE.search(text):
                 return self._bad(path, "must not hold line ends or control characters")
             tree = text
-        if form.kind in ("text", "choice"):
+        if form.kind in ("text", "choice", "prose", "code"):
             return self._text(tree, form, path)
+        if form.kind == "scalar":
+            return self._scalar(tree, path)
+        if form.kind == "status":
+            return self._status(tree, path)
         if form.kind == "bool":
             if referenced and tree in ("true", "false"):
                 return tree == "true"
@@ -270,11 +291,58 @@ class _Walker:
             return self._bad(path, self._not_text(tree, path))
         if not tree and not form.empty:
             return self._bad(path, "must not be empty")
+        if _UNPRINTABLE_LINES.search(tree):
+            return self._bad(path, "must not hold control characters")
         if form.kind == "choice" and tree not in form.choices:
             if tree in form.later:
                 return self._bad(path, f'"{tree}": {known.NOT_YET}')
             return self._bad(path, _expected(form, tree))
         return tree
+
+    def _scalar(self, tree: Tree, path: Path) -> Checked:
+        if isinstance(tree, list | dict):
+            what = f"expected a string, a number or a boolean, got {_kind_of(tree)}"
+            return self._bad(path, what)
+        return self._data(tree, path)
+
+    def _status(self, tree: Tree, path: Path) -> Checked:
+        if isinstance(tree, str) and tree.lower() in _STATUS_CLASSES:
+            return tree.lower()
+        if isinstance(tree, str) and _DIGITS.fullmatch(tree):
+            tree = int(tree)
+        if isinstance(tree, int) and not isinstance(tree, bool) and 400 <= tree <= 599:
+            return str(tree)
+        return self._bad(path, 'expected a status from 400 to 599, "4xx" or "5xx"')
+
+    def _data(self, tree: Tree, path: Path) -> Checked:
+        """Any value as JSON text; what YAML would have made of it by surprise is asked about."""
+        if not self._is_data(tree, path):
+            return BAD
+        return json.dumps(tree, ensure_ascii=False, separators=(",", ":"))
+
+    def _is_data(self, tree: Tree, path: Path) -> bool:
+        if isinstance(tree, dict):
+            return all(
+                self._is_data(key, path) and self._is_data(value, (*path, key))
+                for key, value in tree.items()
+            )
+        if isinstance(tree, list):
+            return all(self._is_data(item, (*path, i)) for i, item in enumerate(tree))
+        if isinstance(tree, bool) and path in self._words:
+            self._report.add(path, self._ambiguous(tree, path))
+        elif isinstance(tree, float) and not math.isfinite(tree):
+            self._report.add(path, "not a number that JSON has")
+        elif isinstance(tree, int) and not -_MAX_INTEGER <= tree < _MAX_INTEGER:
+            self._report.add(path, "the number is out of range")
+        elif isinstance(tree, str) and _SURROGATE.search(tree):
+            self._report.add(path, "not valid text")
+        else:
+            return True
+        return False
+
+    def _ambiguous(self, tree: bool, path: Path) -> str:
+        word, meaning = self._words[path], "true" if tree else "false"
+        return f'YAML reads a bare {word} as {meaning}; write {meaning}, or quote it: "{word}"'
 
     def _not_text(self, tree: Tree, path: Path) -> str:
         word = self._words.get(path)
@@ -294,24 +362,31 @@ class _Walker:
                     number = values.size(tree)
                 elif form.kind == "seconds":
                     number = values.duration(tree) if not _DIGITS.fullmatch(tree) else float(tree)
+                elif referenced and form.kind == "number" and _DECIMAL.fullmatch(tree):
+                    number = float(tree)
                 elif referenced and _DIGITS.fullmatch(tree):
                     number = int(tree)
             except ValueError as error:
                 return self._bad(path, str(error))
-        wanted = int | float if form.kind == "seconds" else int
+        wanted = int | float if form.kind in ("seconds", "number") else int
         if isinstance(number, bool) or not isinstance(number, wanted):
-            what = {"size": "bytes as an integer, or a size such as 32MiB"}.get(
-                form.kind, "a number of seconds" if form.kind == "seconds" else "an integer"
-            )
+            what = _NUMBERS.get(form.kind, "an integer")
             return self._bad(path, f"expected {what}, got {_kind_of(tree)}")
         if not form.low <= number <= form.high:
             return self._bad(path, f"must be from {form.low:g} to {form.high:.15g}")
-        return float(number) if form.kind == "seconds" else number
+        return float(number) if form.kind in ("seconds", "number") else number
+
+
+_NUMBERS = {
+    "size": "bytes as an integer, or a size such as 32MiB",
+    "seconds": "a number of seconds",
+    "number": "a number",
+}
 
 
 def _member(info: inspect.UnionType, tree: Tree) -> tuple[inspect.Type, dict[str, object]]:
     """The member of a scalar-or-mapping union that `tree` was meant for."""
-    members = [strip(member) for member in info.types]
+    members = [strip(m) for m in info.types if not isinstance(m, inspect.NoneType)]
     mapping = [m for m in members if isinstance(m[0], inspect.StructType)]
     scalar = [m for m in members if not isinstance(m[0], inspect.StructType)]
     return (mapping if isinstance(tree, dict) else scalar)[0]

@@ -9,9 +9,11 @@ from portico.config.secret import Secret
 from portico.config.settings import (
     Address,
     AwsKeys,
+    HealthSettings,
     ListenerSettings,
     ModelSettings,
     ProviderSettings,
+    RetrySettings,
     RouteSettings,
     Settings,
 )
@@ -38,10 +40,10 @@ def demo_settings(url: str, *, clouds: bool = False) -> Settings:
             "messages": "/v1/messages",
         },
     )
-    models = [ModelSettings(name=name, provider=provider) for name in MODELS]
+    models = [_model(name, provider) for name in MODELS]
     if clouds:
         models.extend(cloud_models(url))
-    models.append(ModelSettings(name="*", provider=provider))
+    models.append(_model("*", provider))
     route = RouteSettings(apis=dict(DEFAULT_APIS), models=tuple(models), name="demo")
     listener = ListenerSettings(address=Address(port=DEFAULT_PORT), routes=(route,))
     return Settings(listeners=(listener,))
@@ -74,8 +76,17 @@ def cloud_models(url: str) -> tuple[ModelSettings, ...]:
             "demo-small",
         ),
     )
-    return tuple(
-        ModelSettings(name=name, provider=provider, model=model) for name, provider, model in rows
+    return tuple(_model(name, provider, model) for name, provider, model in rows)
+
+
+def _model(name: str, provider: ProviderSettings, model: str | None = None) -> ModelSettings:
+    """Without second tries and breakers: who asks the demo for a fault wants to see it."""
+    return ModelSettings(
+        name=name,
+        provider=provider,
+        model=model,
+        retry=RetrySettings(attempts=0),
+        health=HealthSettings(failures=1_000_000),
     )
 
 

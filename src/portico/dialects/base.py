@@ -5,7 +5,7 @@ dialect is a row of functions (`Dialect`); the row of each is in `dialects.regis
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Raw, Struct
 
@@ -77,6 +77,11 @@ class SpliceRequest(Struct, eq=False, gc=False):
         return splice(self.fields, {"model": quote(upstream_model), **self.changes})
 
 
+Sight: TypeAlias = Literal["nothing", "error", "content"]
+"""What a frame at the beginning of a stream tells the client: nothing it waits for, that the answer
+failed, or anything else."""
+
+
 class Tap(Protocol):
     """Reads a stream in passing. One per attempt; not reusable; memory is bounded by two reads."""
 
@@ -120,7 +125,8 @@ class Dialect(Struct, frozen=True):
     stream. `encode_error(fault, request_id)` is the JSON body of an error. `is_envelope(body)`
     says that an upstream error body may be relayed as it is; `read_error(status, body)` makes a
     typed error of any other. `operation` is `gen_ai.operation.name`; `request_headers` are the
-    client headers that go upstream. `request_id_header` is where its SDKs look for the request id.
+    client headers that go upstream. `opening(frame)` is asked of frames until one says something.
+    `request_id_header` is where its SDKs look for the request id.
     """
 
     name: str
@@ -133,4 +139,5 @@ class Dialect(Struct, frozen=True):
     encode_error: Callable[[PorticoError, str], bytes]
     is_envelope: Callable[[bytes], bool]
     read_error: Callable[[int, bytes], UpstreamFault]
+    opening: Callable[[bytes], Sight]
     request_id_header: bytes = b"x-request-id"

@@ -12,8 +12,9 @@ from portico.dialects.base import Answer
 from portico.model.usage import Usage, disjoint
 from portico.wire.json import structure
 
-MOST = 1 << 53
-"""No count is larger: beyond it JSON numbers stop being exact."""
+MOST = 1_000_000_000
+"""No count of one answer is larger. What a provider says beyond it is an error of its own, and must
+not blind the counters: they are floats, to which single tokens are nothing beside such numbers."""
 Count = Annotated[int, Meta(ge=0, le=MOST)] | None
 """A count as it should be, for the typed and fast way to read an answer."""
 LONGEST = 64 * 1024
@@ -49,7 +50,7 @@ _TRIES = 8
 
 
 def count(value: object) -> int | None:
-    """A token count between 0 and 2**53, or None if `value` is not a number."""
+    """A token count between 0 and `MOST`, or None if `value` is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if not 0 <= value <= MOST:

@@ -5,13 +5,16 @@ from msgspec import structs
 from portico.dialects.base import Dialect, SpliceRequest, Tap
 from portico.dialects.chat import errors as chat_errors
 from portico.dialects.chat import lens as chat_lens
+from portico.dialects.chat import opening as chat_opening
 from portico.dialects.chat import request as chat_request
 from portico.dialects.messages import errors as messages_errors
 from portico.dialects.messages import lens as messages_lens
+from portico.dialects.messages import opening as messages_opening
 from portico.dialects.messages import request as messages_request
 from portico.dialects.responses import count_tokens as responses_count
 from portico.dialects.responses import errors as responses_errors
 from portico.dialects.responses import lens as responses_lens
+from portico.dialects.responses import opening as responses_opening
 from portico.dialects.responses import request as responses_request
 from portico.wire.headers import ANTHROPIC_REQUEST, OPENAI_REQUEST
 
@@ -39,6 +42,7 @@ CHAT = Dialect(
     encode_error=chat_errors.encode_error,
     is_envelope=chat_errors.is_envelope,
     read_error=chat_errors.read_error,
+    opening=chat_opening.opening,
 )
 RESPONSES = Dialect(
     name="responses",
@@ -51,6 +55,7 @@ RESPONSES = Dialect(
     encode_error=responses_errors.encode_error,
     is_envelope=responses_errors.is_envelope,
     read_error=responses_errors.read_error,
+    opening=responses_opening.opening,
 )
 MESSAGES = Dialect(
     name="messages",
@@ -63,6 +68,7 @@ MESSAGES = Dialect(
     encode_error=messages_errors.encode_error,
     is_envelope=messages_errors.is_envelope,
     read_error=messages_errors.read_error,
+    opening=messages_opening.opening,
     request_id_header=b"request-id",
 )
 

@@ -12,6 +12,7 @@ from portico.errors import (
 )
 from portico.http.messages import Reply
 from portico.model.outcome import Verdict
+from portico.wire.header_rules import ResponseRules
 
 JSON = b"content-type: application/json\r\n"
 
@@ -29,10 +30,26 @@ def request_id_header(dialect: Dialect, request_id: str) -> bytes:
     return line if name == X_REQUEST_ID else b"%b%b: %b\r\n" % (line, name, value)
 
 
-def send_error(reply: Reply, dialect: Dialect, error: PorticoError, request_id: str) -> int:
-    """Write `error` as an HTTP answer in the client's dialect. Returns the body's size."""
-    body = dialect.encode_error(error, request_id)
-    reply.send(error.http_status, error_headers(dialect, error, request_id), body)
+def send_error(
+    reply: Reply,
+    dialect: Dialect,
+    error: PorticoError,
+    request_id: str,
+    more: bytes = b"",
+    rules: ResponseRules | None = None,
+) -> int:
+    """Write `error` as an HTTP answer in the client's dialect: the provider's own bytes where those
+    are that. `more` are further header lines, `rules` what the operator changes. Returns the body's
+    size."""
+    headers = error_headers(dialect, error, request_id) + more
+    if error.verbatim is not None:
+        block, body = error.verbatim
+        headers += block
+    else:
+        body = dialect.encode_error(error, request_id)
+    if rules is not None:
+        headers = rules.apply(headers)
+    reply.send(error.http_status, headers, body)
     return len(body)
 
 
@@ -41,7 +58,8 @@ def error_headers(dialect: Dialect, error: PorticoError, request_id: str) -> byt
     headers = JSON + request_id_header(dialect, request_id)
     if error.retryable is not None:
         headers += b"x-should-retry: true\r\n" if error.retryable else b"x-should-retry: false\r\n"
-    if error.retry_after is not None:  # some come out of a provider's body
+    written = error.verbatim is not None and b"retry-after: " in error.verbatim[0]
+    if error.retry_after is not None and not written:  # some come out of a provider's body
         delay = _NOT_A_DELAY.sub("", error.retry_after)[:_LONGEST_DELAY]
         headers += b"retry-after: %b\r\n" % delay.encode("ascii")
     if error.http_status == 401:

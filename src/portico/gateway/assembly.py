@@ -1,40 +1,80 @@
-"""Settings of a model and the row of its provider -> the `Target` of its requests."""
+"""Settings of a model and the row of its provider -> the `Target`s of its requests, one for each
+credential, and the `Backend` that holds them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import inf
 from urllib.parse import quote, urlsplit
 
 from msgspec import structs
 
 from portico import __version__
 from portico.config.errors import ConfigError, Problem
-from portico.config.settings import AwsKeys, ModelSettings, ProviderSettings
+from portico.config.settings import AwsKeys, HealthSettings, ModelSettings, ProviderSettings
 from portico.errors import PorticoError
+from portico.gateway.shaping import Shaper
 from portico.gateway.target import Authorize, Target, Template, Way, Ways
 from portico.gateway.token_fetch import TokenFetch
 from portico.http.client import HttpClient, Origin, Pool, TlsOptions
+from portico.limits import Deadlines
 from portico.providers.base import DIALECT_NAMES, Api, Auth, Provider, credential_header
 from portico.providers.clouds import variant
 from portico.providers.credentials import AwsAuthorize
+from portico.providers.prices import price_of
 from portico.providers.signing import aws
 from portico.providers.signing.google import GoogleCredential
 from portico.providers.signing.sigv4 import Keys
 from portico.providers.table import CUSTOM, custom_formats, provider
+from portico.routing.health import Board
+from portico.routing.plan import Backend, Credential
+from portico.wire.header_rules import RequestRules, ResponseRules
 
 
 class Targets:
     """Makes targets. Those that use the same changing credential share it. `env` is where
-    credentials are looked for that the document does not have."""
+    credentials are looked for that the document does not have. What is known of their health stays
+    on `board`."""
 
-    def __init__(self, client: HttpClient, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, client: HttpClient, env: Mapping[str, str], deadlines: Deadlines, board: Board
+    ) -> None:
         self._client = client
         self._env = env
+        self._deadlines = deadlines
+        self._board = board
         self._fetch = TokenFetch(client)
         self._credentials: dict[tuple[object, ...], Authorize] = {}
+        self.healths: dict[str, HealthSettings] = {}
+        """Of every backend that was made: its key on the board, and how it is judged."""
+        self.cooldowns: set[str] = set()
+
+    def backend(self, model: ModelSettings, route: str) -> Backend:
+        """One model with all its credentials; `route` tells models of one name apart. Raises
+        `ConfigError`."""
+        chosen = model.provider
+        first = self.make(model)
+        key = "/".join((route, model.name, first.place, model.model or ""))
+        targets = [first]
+        for more in chosen.further_keys:
+            other = structs.replace(chosen, api_key=more)
+            targets.append(self.make(structs.replace(model, provider=other)))
+        credentials = []
+        for target in targets:
+            name = f"{key}/{target.origin}"
+            self.cooldowns.add(name)
+            homes = (target.origin, target.place)
+            credentials.append(Credential(target, homes, self._board.cooldown(name)))
+        self.healths[key] = model.health
+        health = self._board.health(key, model.health)
+        return Backend(
+            model.name, key, chosen.name, credentials, health, _price(model, first.upstream_model)
+        )
 
     def make(self, model: ModelSettings) -> Target:
-        """The target of one model entry. Raises `ConfigError`."""
-        chosen = model.provider
+        """The target of one model entry and one credential. Raises `ConfigError`."""
+        chosen, shaping = model.provider, model.shaping
+        asks = shaping.request_headers if shaping is not None else None
+        answers = shaping.response_headers if shaping is not None else None
         row = row_of(chosen)
         base = base_url_of(row, chosen)
         parts = urlsplit(base)
@@ -43,7 +83,8 @@ class Targets:
         pool = self._pool(chosen)
         key = chosen.api_key.reveal() if chosen.api_key is not None else None
         prefix = parts.path.rstrip("/")
-        speaker = _Speaker(row, chosen, pool.origin, key, prefix)
+        rules = RequestRules(asks) if asks is not None else None
+        speaker = _Speaker(row, chosen, pool.origin, key, prefix, rules)
         defaults = tuple(
             (name.encode("ascii"), f"{name}: {value}\r\n".encode("ascii"))
             for name, value in row.headers
@@ -70,6 +111,11 @@ class Targets:
             context_window=model.context_window,
             quirks=row.quirks,
             authorize=self._authorize(row, chosen) if key is None else None,
+            timeouts=model.timeout,
+            deadlines=self._deadlines,
+            shaper=Shaper(shaping) if shaping is not None else None,
+            request_rules=rules,
+            response_rules=ResponseRules(answers) if answers is not None else None,
         )
 
     def _authorize(self, row: Provider, chosen: ProviderSettings) -> Authorize | None:
@@ -165,6 +211,18 @@ def origin_of(
     return f"{chosen.kind}:{hashlib.sha256(repr(place).encode()).hexdigest()[:12]}"
 
 
+def _price(model: ModelSettings, upstream_model: Callable[[str], str]) -> Callable[[str], float]:
+    """What the model costs: as the operator says, else as is known of it."""
+    cost, kind = model.cost, model.provider.kind
+
+    def price(asked: str) -> float:
+        known = (cost.input, cost.output) if cost is not None else None
+        known = known or price_of(kind, upstream_model(asked))
+        return inf if known is None else (3 * known[0] + known[1]) / 4
+
+    return price
+
+
 class _Speaker:
     """Makes the ways of one provider: its place, its credential and the paths below it."""
 
@@ -175,8 +233,10 @@ class _Speaker:
         origin: Origin,
         key: str | None,
         prefix: str,
+        rules: RequestRules | None,
     ) -> None:
         self._row = row
+        self._rules = rules
         self._authority = origin.authority
         self._key = key
         self._prefix = prefix
@@ -223,7 +283,7 @@ class _Speaker:
         return Template(prefix + path)
 
     def _common(self, auth: Auth) -> bytes:
-        return b"".join(
+        common = b"".join(
             (
                 b"host: ",
                 self._authority,
@@ -232,6 +292,7 @@ class _Speaker:
                 credential_header(auth, self._key, jwt_bearer=self._row.jwt_bearer),
             )
         )
+        return common if self._rules is None else self._rules.dress(common)
 
 
 def _error(provider_name: str, message: str) -> ConfigError:

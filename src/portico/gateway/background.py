@@ -14,14 +14,18 @@ from portico.dialects.registry import DIALECTS
 from portico.dialects.responses.stored_snapshot import cancelled, frame, queued
 from portico.errors import BadRequest, InternalError, NotFound, PorticoError, forget_frames
 from portico.gateway.answers import JSON, request_id_header, verdict
+from portico.gateway.attempts import drive
 from portico.gateway.call import Call
 from portico.gateway.pace import Pace
+from portico.gateway.planned import RANDOM
 from portico.gateway.relay import PROBE
 from portico.gateway.run import Run, RunReply
 from portico.gateway.runs import Runs, ended_as, is_live
+from portico.gateway.stateful import prepare
 from portico.gateway.target import Target
 from portico.http.messages import Reply, Request
 from portico.ids import new_base
+from portico.routing.attempts import Attempts, Try
 from portico.state.recording import Turn, record_of
 from portico.state.records import LIVE, Logged, Record
 from portico.wire.json import encode, quote
@@ -84,14 +88,12 @@ async def begin(
             caller.leave()
         raise
     apart = _apart(gateway, call)
-    ask.stream = True
-    ask.fields = {**ask.fields, "stream": Raw(b"true")}
-    if turn.native:
-        _keep_nothing(ask)
-    ask.body = encode(ask.fields)
+    _streamed(ask, turn)
     run.task = asyncio.ensure_future(
-        _work(gateway, run, apart, request, dialect, target, ask, lane)
+        _work(gateway, run, apart, call.machine, request, dialect, ask, lane)
     )
+    if call.machine is not None:
+        call.machine.gone()  # the run has a try of its own there; this one would count twice
     call.outcome.status = 200
     call.outcome.first_byte = monotonic()
     if stream:
@@ -99,6 +101,15 @@ async def begin(
     else:
         headers = JSON + request_id_header(dialect, call.outcome.request_id)
         reply.send(200, headers, response)
+
+
+def _streamed(ask: SpliceRequest, turn: Turn) -> None:
+    """Runs are streams, whether anybody follows or not."""
+    ask.stream = True
+    ask.fields = {**ask.fields, "stream": Raw(b"true")}
+    if turn.native:
+        _keep_nothing(ask)
+    ask.body = encode(ask.fields)
 
 
 def _latest(created: int, longest: float, retention: float | None) -> int | None:
@@ -151,25 +162,27 @@ def _apart(gateway: "Gateway", call: Call) -> Call:
         endpoint=f"{call.outcome.endpoint} (background)",
         stream=True,
     )
-    return structs.replace(call, outcome=outcome, recording=None, session=None, relay=None)
+    return structs.replace(
+        call, outcome=outcome, recording=None, session=None, relay=None, machine=None
+    )
 
 
 async def _work(
     gateway: "Gateway",
     run: Run,
     call: Call,
+    at: Attempts | None,
     request: Request,
     dialect: Dialect,
-    target: Target,
     ask: SpliceRequest,
     lane: Lane,
 ) -> None:
-    """One run from its start to its record."""
+    """One run from its start to its record. `at` is where the request would have been served."""
     outcome = call.outcome
     reply = RunReply(run)
     gateway.recorder.begin()
     try:
-        await lane(call, request, reply, dialect, target, ask)
+        await _attempts(gateway, run, call, at, request, reply, dialect, ask, lane)
         if run.outcome is None:
             raise InternalError("Internal error.", debug="a run ended without an end")
     except PorticoError as error:
@@ -179,7 +192,10 @@ async def _work(
         outcome.error_debug = error.debug
         if error.limit:
             gateway.recorder.limit_hit(error.limit)
-        run.fail(error)
+        if error.verbatim is not None:
+            run.refuse(error.verbatim[1])
+        else:
+            run.fail(error)
     except asyncio.CancelledError:
         # Cancelled, lost, the worker stops, or a provider lingers after the end. Never passed on.
         if run.outcome is None or run.outcome.status == "cancelled":
@@ -201,6 +217,47 @@ async def _work(
             outcome.bytes_out = reply.bytes_sent
             outcome.finished = monotonic()
             gateway.recorder.finish(outcome)
+
+
+async def _attempts(
+    gateway: "Gateway",
+    run: Run,
+    call: Call,
+    at: Attempts | None,
+    request: Request,
+    reply: Reply,
+    dialect: Dialect,
+    ask: SpliceRequest,
+    lane: Lane,
+) -> None:
+    """The attempts of a run: the first at the target that it was prepared for. Raises like
+    `attempts.serve`."""
+    if at is None or at.current is None:
+        raise InternalError("Internal error.", debug="a run without a target")
+    prepared = at.current
+
+    async def once(
+        call: Call, request: Request, reply: Reply, dialect: Dialect, target: Target,
+        ask: SpliceRequest,
+    ) -> None:  # fmt: skip
+        if machine.current is not prepared or machine.count > 1:
+            spliced = dialect.name in target.spoken(call.outcome.upstream_model)
+            turn = await prepare(gateway, call, target, ask, spliced=spliced)
+            if turn is not None:
+                run.move(turn)
+                _streamed(ask, turn)
+        await lane(call, request, reply, dialect, target, ask)
+
+    machine = call.machine = at.again(RANDOM)
+    now = monotonic()
+    call.deadline = now + (call.deadline - call.outcome.started)
+    first = machine.begin(now, prepared)
+    held = call.inflated
+    try:
+        if isinstance(first, Try):
+            await drive(gateway, call, request, reply, dialect, ask, machine, first, once)
+    finally:
+        gateway.inflated -= call.inflated - held
 
 
 # following

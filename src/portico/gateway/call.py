@@ -1,18 +1,35 @@
 """One request on its way through the gateway."""
 
 from functools import lru_cache
+from math import inf
+from time import monotonic, time
+from typing import TYPE_CHECKING, TypeAlias
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
+from portico.errors import PorticoError
 from portico.gateway.fallback import Fallback
+from portico.gateway.planning import Entry
 from portico.gateway.relay import StreamRelay
 from portico.gateway.routes import Endpoint
 from portico.gateway.snapshot import Route, Snapshot
+from portico.gateway.target import Patience, Target
 from portico.model.outcome import Outcome
 from portico.policy.auth import Caller
+from portico.routing.attempts import Attempts
+from portico.routing.failures import failure_of
 from portico.state.recording import Recording
 from portico.state.records import tenant_key
 from portico.state.session import Session
+
+if TYPE_CHECKING:
+    from portico.gateway.generate import Generated
+    from portico.wire.header_rules import ResponseRules
+
+Pristine: TypeAlias = tuple[
+    dict[str, Raw], bytes, dict[str, bytes] | None, dict[str, Raw] | None, bool, int
+]
+"""`fields`, `body`, `changes`, `told`, `hides_usage` and `choices` of a `SpliceRequest`."""
 
 
 class Call(Struct, eq=False):
@@ -23,7 +40,15 @@ class Call(Struct, eq=False):
     had passed its terminal event already. `inflated` is the size of a body that came compressed.
     `tell_losses` says whether the caller hears of what translation changed. `recording` stores the
     response that is made; `session` is the memory of the connection, for WebSockets. `fallback` is
-    set while the request counts on what its provider keeps.
+    set while the request counts on what its provider keeps. `summary` is what a compaction was made
+    with.
+
+    `entry` is what was asked for, by `name`, and `provider` whom it was asked of, if anybody.
+    `machine` is the attempt loop, `pristine` the request's own members as they were before the
+    first attempt. `deadline` is when the request has to be over (monotonic seconds), `patience` has
+    the deadlines of an attempt, `first_bytes` the caller's own for the first byte, by provider.
+    `meta` are the header lines that say who was asked, `rules` what the operator changes about the
+    answer's head.
     """
 
     outcome: Outcome
@@ -39,6 +64,22 @@ class Call(Struct, eq=False):
     session: Session | None = None
     warm_up: bool = False
     fallback: Fallback | None = None
+    summary: "Generated | None" = None
+    deadline: float = inf
+    patience: Target | Patience | None = None
+    first_bytes: dict[str, float] | None = None
+    machine: Attempts | None = None
+    meta: bytes = b""
+    rules: "ResponseRules | None" = None
+    entry: Entry | None = None
+    name: str = ""
+    provider: str = ""
+    pristine: Pristine | None = None
+
+    def may_retry(self, error: PorticoError) -> bool:
+        """Whether another attempt would follow this error, as long as the client has nothing."""
+        machine = self.machine
+        return machine is not None and machine.would_go_on(monotonic(), failure_of(error, time()))
 
 
 _key = lru_cache(maxsize=4096)(tenant_key)

@@ -53,10 +53,13 @@ async def compact(
         created=int(time()),
         seal=sealer.seal,
     )
-    headers = JSON + request_id_header(dialect, outcome.request_id)
+    headers = JSON + request_id_header(dialect, outcome.request_id) + call.meta
+    headers += forward_response(generated.headers)
+    if call.rules is not None:
+        headers = call.rules.apply(headers)
     outcome.first_byte = monotonic()
     outcome.status = 200
-    reply.send(200, headers + forward_response(generated.headers), body)
+    reply.send(200, headers, body)
 
 
 def restate_summaries(ask: SpliceRequest, dialect: Dialect, sealer: TenantSealer) -> None:

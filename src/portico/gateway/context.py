@@ -151,9 +151,14 @@ async def _compacted(
     at: int | None,
     window: int | None,
 ) -> tuple[Compaction, Generated]:
-    """The compaction of the items before `at`, or of all."""
+    """The compaction of the items before `at`, or of all. Made once, however many targets are then
+    asked to answer: it would be billed each time."""
     items = wanted.items
-    generated = await summarise(tools, call, request, dialect, target, wanted, items[:at], window)
+    generated = call.summary
+    if generated is None:
+        generated = call.summary = await summarise(
+            tools, call, request, dialect, target, wanted, items[:at], window
+        )
     rest = items[at:] if at is not None else ()
     return compaction.complete(_summary(generated), rest), generated
 

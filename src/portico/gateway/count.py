@@ -102,9 +102,11 @@ async def _ask(
 
 def _answer(call: Call, reply: Reply, dialect: Dialect, side: CountSide, tokens: int) -> None:
     outcome = call.outcome
-    headers = JSON + request_id_header(dialect, outcome.request_id)
+    headers = JSON + request_id_header(dialect, outcome.request_id) + call.meta
     if outcome.losses and call.tell_losses:
         headers += losses_header(outcome.losses)
+    if call.rules is not None:
+        headers = call.rules.apply(headers)
     outcome.first_byte = monotonic()
     outcome.status = 200
     reply.send(200, headers, side.write(tokens))

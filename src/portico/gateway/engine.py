@@ -18,22 +18,25 @@ from portico.dialects.translators import CLIENTS
 from portico.errors import (
     Forbidden,
     InternalError,
-    NotFound,
     Overloaded,
     PorticoError,
     forget_frames,
 )
+from portico.gateway import attempts
 from portico.gateway.answers import send_error, verdict
 from portico.gateway.background import begin
 from portico.gateway.call import Call
 from portico.gateway.compact import compact, restate_summaries
 from portico.gateway.conversations import serve_conversations
 from portico.gateway.count import count
-from portico.gateway.further_models import refuse_further_models
+from portico.gateway.mirror import Mirrors
 from portico.gateway.models import ModelList
+from portico.gateway.planned import entry_of
+from portico.gateway.planning import view
 from portico.gateway.routes import Endpoint, check_method, unknown_path
-from portico.gateway.snapshot import Entry, Route, Snapshot, Target
-from portico.gateway.splice import splice, splice_native, strip_ours
+from portico.gateway.shaping import check_required
+from portico.gateway.snapshot import Route, Snapshot, Target
+from portico.gateway.splice import shape, splice, splice_native, strip_ours
 from portico.gateway.state import State
 from portico.gateway.stateful import prepare, record
 from portico.gateway.stored import serve_stored
@@ -46,13 +49,16 @@ from portico.http.messages import Reply, Request, Socket
 from portico.http.remote import RemoteDoor
 from portico.ids import IdSource
 from portico.model.outcome import Outcome
+from portico.model.targets import TargetView
 from portico.policy.auth import from_here
 from portico.policy.sealing import Sealer, TenantSealer
+from portico.routing.health import Board
 from portico.state.session import Memory
 from portico.store.opening import MEMORY, open_store
 
 log = logging.getLogger("portico.gateway")
 
+_LANES = {"count": count, "compact": compact}
 CLIENT_CLOSED = 499
 """What the record says when the caller left before a status was sent (nginx's number)."""
 
@@ -69,6 +75,9 @@ class Recorder(Protocol):
     def limit_hit(self, limit: str) -> None:
         """A named limit was hit."""
 
+    def retry_refused(self, model: str) -> None:
+        """No further attempt was made, because the retry budget was used up."""
+
 
 class Gateway:
     """The running gateway of one worker."""
@@ -80,6 +89,7 @@ class Gateway:
         recorder: Recorder,
         sealing_secret: str | None = None,
         state: State | None = None,
+        board: Board | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.client = client
@@ -88,6 +98,8 @@ class Gateway:
         self.tools = Tools(client, RemoteDoor(client))
         self._sealing_secret = sealing_secret
         self.sealer = Sealer(_secret(snapshot) or sealing_secret)
+        self.board = board or Board()
+        self.mirrors = Mirrors()
         self.new_id = IdSource("req")
         self.state = state or State(open_store(MEMORY), snapshot.settings.state_retention)
         self.remembered = Memory(partial(recorder.limit_hit, "bufferedBodyBytes"))
@@ -113,6 +125,15 @@ class Gateway:
         if self.inflated > call.snapshot.limits.buffered_body_bytes:
             raise Overloaded("Too many large requests at once.", limit="bufferedBodyBytes")
 
+    def targets(self) -> list[TargetView]:
+        """How every target is, for operators."""
+        now = monotonic()
+        return [view(backend, now) for backend in self.snapshot.backends]
+
+    def sealer_of(self, call: Call) -> TenantSealer:
+        """The sealer of the caller's tenant."""
+        return self.sealer.tenant(call.caller.tenant if call.caller is not None else b"")
+
     def door(self, index: int) -> "Door":
         """The application of listener `index`."""
         return Door(self, index)
@@ -122,6 +143,7 @@ class Gateway:
         if _secret(snapshot) != _secret(self.snapshot):
             self.sealer = Sealer(_secret(snapshot) or self._sealing_secret)
         self.snapshot = snapshot
+        snapshot.settle(self.board)
         self.client.limits = snapshot.limits
         self.state.retention = snapshot.settings.state_retention
         self.client.deadlines = snapshot.deadlines
@@ -241,21 +263,28 @@ class Door:
         ask = dialect.read(body, limits)
         outcome.request_model = ask.model
         outcome.stream = ask.stream
-        entry = _entry(route, call, ask.model)
-        if call.caller is not None and call.caller.allowed_models is not None:
-            refuse_further_models(ask.fields, call.caller)
-        target = entry.target
-        outcome.alias = entry.name
-        outcome.provider = target.label
-        outcome.semconv_provider = target.semconv
-        outcome.upstream_model = target.upstream_model(ask.model)
-        state = ask.state
+        call.entry, call.name, call.provider = entry_of(route, call, ask.model)
+        outcome.alias = call.entry.name
+        return attempts.serve(self._gateway, call, request, reply, dialect, ask, self._once)
+
+    def _once(
+        self,
+        call: Call,
+        request: Request,
+        reply: Reply,
+        dialect: Dialect,
+        target: Target,
+        ask: SpliceRequest,
+    ) -> Coroutine[Any, Any, None]:
+        """One attempt at one target."""
+        state, endpoint = ask.state, call.endpoint
         if state is None or (
             state.store is False
             and state.silent
             and not state.ids
             and target.state == "gateway"  # elsewhere more than a quick look is needed
             and call.session is None
+            and endpoint is not None
             and endpoint.kind == "generate"
         ):
             return self._lane(call, request, reply, dialect, target, ask)
@@ -281,7 +310,7 @@ class Door:
                 await gateway.state.check()
             if state is not None and state.background and not turn.pointer:
                 if not spliced:  # what is wrong with it is said now, not by a failed run
-                    limits, unseal = call.snapshot.limits, self._sealer(call).unseal
+                    limits, unseal = call.snapshot.limits, gateway.sealer_of(call).unseal
                     CLIENTS[dialect.name].read(ask.fields, ask.body, limits, unseal)
                 await begin(gateway, call, request, reply, dialect, target, ask, turn, self._lane)
                 return
@@ -301,22 +330,21 @@ class Door:
         ask: SpliceRequest,
     ) -> Coroutine[Any, Any, None]:
         """What serves a request that says everything itself."""
-        tools = self._gateway.tools
+        gateway = self._gateway
+        tools = gateway.tools
         kind = call.endpoint.kind if call.endpoint is not None else "generate"
-        if kind == "count":
-            return count(tools, call, request, reply, dialect, target, ask, self._sealer(call))
-        if kind == "compact":
-            return compact(tools, call, request, reply, dialect, target, ask, self._sealer(call))
-        if _is_spliced(dialect, target, call.outcome.upstream_model):
+        if target.shaper is not None and call.fallback is None:
+            shape(call, target, dialect, ask, kind)
+        if dialect.name == "messages" and kind == "generate":
+            check_required(ask, dialect.name)
+        if kind == "generate" and _is_spliced(dialect, target, call.outcome.upstream_model):
             if call.fallback is not None:
                 return splice_native(tools.client, call, request, reply, dialect, target, ask)
-            restate_summaries(ask, dialect, self._sealer(call))
+            restate_summaries(ask, dialect, gateway.sealer_of(call))
             strip_ours(call, dialect, target, ask)
             return splice(tools.client, call, request, reply, dialect, target, ask)
-        return translate(tools, call, request, reply, dialect, target, ask, self._sealer(call))
-
-    def _sealer(self, call: Call) -> TenantSealer:
-        return self._gateway.sealer.tenant(call.caller.tenant if call.caller is not None else b"")
+        lane = _LANES.get(kind, translate)
+        return lane(tools, call, request, reply, dialect, target, ask, gateway.sealer_of(call))
 
     def _inflate(self, call: Call, coding: bytes, body: bytes) -> bytes:
         """The plain body, counted until the request ends: compressed ones were counted small."""
@@ -348,7 +376,7 @@ class Door:
             return
         outcome.verdict = verdict(error)
         outcome.status = error.http_status
-        send_error(reply, _dialect(call, request), error, outcome.request_id)
+        send_error(reply, _dialect(call, request), error, outcome.request_id, call.meta, call.rules)
 
     def _interrupted(self, call: Call, request: Request, reply: Reply) -> None:
         """The task was cancelled: the client left, or the worker goes down."""
@@ -404,20 +432,6 @@ def _locate(call: Call, route: Route, request: Request) -> Endpoint | None:
         call.outcome.endpoint = endpoint.label
         call.outcome.dialect = endpoint.dialect
     return endpoint
-
-
-def _entry(route: Route, call: Call, model: str) -> Entry:
-    """The entry for a model the caller may use; otherwise one 404, whatever the reason."""
-    entry = route.models.find(model)
-    if entry is None or not entry.public or (
-        call.caller is not None and not call.caller.may_use(model)
-    ):  # fmt: skip
-        raise NotFound(
-            f"The model '{model}' does not exist or you do not have access to it.",
-            code="model_not_found",
-            param="model",
-        )
-    return entry
 
 
 def _dialect(call: Call, request: Request | None) -> Dialect:

@@ -2,8 +2,9 @@
 
 from time import monotonic
 
-from portico.errors import UpstreamProtocol
+from portico.errors import UpstreamProtocol, UpstreamTimeout, UpstreamTruncated
 from portico.gateway.call import Call
+from portico.gateway.controls import EVERY
 from portico.gateway.target import Target
 from portico.http.client import HttpClient
 from portico.http.upstream import UpstreamConnection
@@ -21,26 +22,57 @@ async def send(
 
     Whoever gets the connection has to `release` it. Raises `PorticoError`.
     """
-    outcome, deadlines = call.outcome, call.snapshot.deadlines
-    outcome.attempts = 1
-    outcome.upstream_started = monotonic()
-    connection = target.pool.take() or await client.connect(target.pool)
+    outcome = call.outcome
+    now = monotonic()
+    left = call.deadline - now
+    if left <= 0.0:
+        raise _hurried(UpstreamTimeout("The request took longer than this gateway allows."))
+    outcome.upstream_started = now
+    outcome.attempts = outcome.attempts or 1
+    patience = call.patience or target
+    if patience.attempt < left:
+        left = patience.attempt
+    pool = target.pool
+    kept = connection = pool.take()
+    if connection is None:
+        within = patience.connect
+        connection = await client.connect(pool, within if within < left else left)
+    machine = call.machine
+    if machine is not None:
+        machine.connected()
+    allowed = first_byte = patience.first_byte
+    if outcome.stream and patience.first_token < first_byte:
+        allowed = first_byte = patience.first_token
+    said = call.first_bytes
+    if said is not None:
+        first_byte = min(said.get(target.label.casefold(), said.get(EVERY, allowed)), allowed)
     try:
-        connection.send(
-            head,
-            payload,
-            hold,
-            first_byte=deadlines.first_byte,
-            idle=deadlines.idle,
-            total=deadlines.total,
-        )
+        connection.send(head, payload, hold, first_byte=first_byte, idle=patience.idle, total=left)
         await connection.answer()
+    except UpstreamTruncated as error:
+        # The other side closed what it had kept open, just then: no answer had begun.
+        error.stale = kept is not None and connection.last_read < now
+        release(connection, outcome)
+        if error.stale:  # it had rested for the shortest time: the others are no better
+            while (other := pool.take()) is not None:
+                other.close()
+        raise
+    except UpstreamTimeout as error:
+        release(connection, outcome)
+        if first_byte < allowed or (left < allowed and outcome.attempts > 1):
+            _hurried(error)
+        raise
     except BaseException:  # cancelled, too
         release(connection, outcome)
         raise
     outcome.upstream_first_byte = connection.first_byte_at
     outcome.upstream_request_id = upstream_request_id(connection.headers)
     return connection
+
+
+def _hurried(error: UpstreamTimeout) -> UpstreamTimeout:
+    error.hurried = True
+    return error
 
 
 def release(connection: UpstreamConnection, outcome: Outcome) -> None:

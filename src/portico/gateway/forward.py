@@ -118,9 +118,9 @@ def _keeper(call: Call, record: Record) -> Target | None:
     """A target at the place and account that has the response: that of the model which was asked
     for, or any other."""
     for entry in _entries(call, record.model):
-        target = entry.target
-        if target.origin == record.origin and _speaks(target, record.model):
-            return target
+        for target in entry.targets:
+            if target.origin == record.origin and _speaks(target, record.model):
+                return target
     return None
 
 
@@ -154,6 +154,7 @@ async def _ask(
     outcome.provider = target.label
     outcome.semconv_provider = target.semconv
     outcome.upstream_model = model = target.upstream_model(record.model)
+    call.deadline = monotonic() + call.snapshot.deadlines.total
     start = target.kept_head(method, model, b"/%b%b" % (record.id.encode("ascii"), room), query)
     if start is None:
         raise unknown_response(record.id)

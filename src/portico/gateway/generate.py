@@ -12,7 +12,7 @@ from portico.dialects.translators import UPSTREAMS, Uplink
 from portico.errors import UpstreamFault, UpstreamProtocol
 from portico.gateway.call import Call
 from portico.gateway.exchange import check_coding, release, send
-from portico.gateway.relay import BodyGather, unfinished
+from portico.gateway.relay import BodyGather, too_large, unfinished
 from portico.gateway.remote import fetch_all
 from portico.gateway.target import Target
 from portico.gateway.translation import Folding
@@ -61,7 +61,8 @@ async def generate(
     side = uplink.side
     payload = side.write(fitted.request, upstream, losses)
     payload = target.add_members(payload, side.name, upstream.model)
-    start = target.head(side.name, upstream.model, wanted.stream) + uplink.headers(wanted)
+    start = target.head(side.name, upstream.model, wanted.stream)
+    start += uplink_headers(target, uplink, wanted)
     head = await finish_head(target, start, request, payload)
     hold = call.snapshot.limits.response_hold_bytes
     connection = await send(tools.client, call, target, head, payload, hold)
@@ -103,13 +104,24 @@ async def prepare(
     return uplink, upstream, fit(wanted, can, uplink.origins(upstream), losses, fetched)
 
 
+def uplink_headers(target: Target, uplink: Uplink, wanted: GenerateRequest) -> bytes:
+    """The header lines that the request needs in the upstream's dialect."""
+    lines = uplink.headers(wanted)
+    return lines if target.request_rules is None else target.request_rules.strip(lines)
+
+
 async def finish_head(target: Target, start: bytes, request: Request, payload: bytes) -> bytes:
     """A whole head: `start`, trace, the provider's own defaults, its credential, the length.
 
     The client's trace goes along, its credentials do not.
     """
-    trace = forward_request(request.headers, TRACE)
-    defaults = b"".join([line for _, line in target.defaults])
+    rules = target.request_rules
+    if rules is None:
+        trace = forward_request(request.headers, TRACE)
+        defaults = b"".join([line for _, line in target.defaults])
+    else:
+        trace = forward_request(request.headers, TRACE - rules.names)
+        defaults = b"".join([line for name, line in target.defaults if name not in rules.names])
     credential = await target.sign(start, payload) if target.authorize is not None else b""
     return b"%b%b%b%bcontent-length: %d\r\n\r\n" % (
         start, trace, defaults, credential, len(payload)
@@ -122,10 +134,12 @@ def upstream_error(
     """The provider's error, typed; the client's dialect words it."""
     status = connection.status
     if status < 400:
-        return UpstreamProtocol(
+        moved = UpstreamProtocol(
             "The provider answered with a redirect or an empty success.",
             debug=f"provider answered {status}",
         )
+        moved.upstream_status = status
+        return moved
     body = connection.take() if connection.complete else b""
     if len(body) > call.snapshot.limits.error_body_bytes:
         body = b""
@@ -135,12 +149,17 @@ def upstream_error(
     after = connection.headers.get(b"retry-after")
     if after is not None and len(after) < 64 and fault.retry_after is None:
         fault.retry_after = after.decode("latin-1")
+    fault.upstream_status = status
     return fault
 
 
 async def rest(call: Call, connection: UpstreamConnection) -> bytes:
     """An answer too long to be there already. Raises like `BodyGather.feed`."""
-    gathered = BodyGather(call.snapshot.limits.response_bytes)
+    most = call.snapshot.limits.response_bytes
+    length = connection.headers.get(b"content-length")
+    if length is not None and int(length) > most:
+        raise too_large()
+    gathered = BodyGather(most)
     await connection.relay(gathered.feed)
     return gathered.body()
 

@@ -1,24 +1,28 @@
 """Relaying one event stream: the provider's bytes to the client, whole frames at a time.
 
 The tap reads along; nothing is rewritten, except that a usage chunk which only the gateway asked
-for is left out. The answer's head is held back until the first whole frame, so a stream that dies
-before it becomes a plain HTTP error. After that the rule is promise 1: a cut stream never looks
-finished. It ends with the dialect's error frame, without the terminal marker, and without the last
-chunk of the HTTP body.
+for is left out. The answer's head is held back until a frame says something (`peek`): what dies
+before it can be asked of another provider, or becomes a plain HTTP error. After that the rule is
+promise 1: a cut stream never looks finished. It ends with the dialect's error frame, without the
+terminal marker, and without the last chunk of the HTTP body.
 """
 
 from time import monotonic
 from typing import Protocol
 
 from portico.dialects.base import Tap
-from portico.errors import PorticoError, UpstreamProtocol, UpstreamTruncated
+from portico.errors import PorticoError, UpstreamProtocol, UpstreamTimeout, UpstreamTruncated
+from portico.gateway.peek import Peek
+from portico.gateway.translation import Translation
 from portico.http.deadlines import NEVER
 from portico.http.messages import Reply
 from portico.http.upstream import UpstreamConnection
 from portico.model.outcome import Outcome
+from portico.state.recording import RecordingTap
 from portico.wire.sse import KEEP_ALIVE, Frames
 
 PROBE = b": \n\n"
+LATE = "The provider did not begin to answer in time."
 
 
 class Framer(Protocol):
@@ -33,11 +37,16 @@ class Framer(Protocol):
 
 
 class StreamRelay:
-    """One stream's way through. `feed` is called from the socket; everything else from the task."""
+    """One stream's way through. `feed` is called from the socket; everything else from the task.
+
+    Without `peek` the answer begins with the first whole frame. `first_token` is when it has to
+    have begun (monotonic seconds). Without such a deadline a client is kept waiting for
+    `keep_alive` seconds at most: then the answer begins with whatever is there.
+    """
 
     __slots__ = (
-        "_connection", "_frames", "_headers", "_keep_alive", "_outcome", "_reply", "_tap",
-        "deadline",
+        "_connection", "_first_token", "_frames", "_headers", "_keep_alive", "_outcome", "_peek",
+        "_reply", "_tap", "deadline",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +58,8 @@ class StreamRelay:
         headers: bytes,
         frames: "Framer",
         keep_alive: float,
+        peek: Peek | None = None,
+        first_token: float = NEVER,
     ) -> None:
         self._connection = connection
         self._reply = reply
@@ -57,28 +68,46 @@ class StreamRelay:
         self._headers = headers
         self._frames = frames
         self._keep_alive = keep_alive
-        self.deadline = NEVER
+        self._peek = peek
+        self._first_token = self.deadline = first_token
+        if peek is not None:
+            self._wait()
 
     def feed(self, data: bytes) -> None:
-        """Take bytes from the provider."""
+        """Take bytes from the provider. Raises its fault if it failed before it said anything, and
+        that will be retried."""
         block = self._frames.feed(data)
         if block:
-            out = self._tap.feed(block)
             if self._outcome.first_byte == 0.0:
-                self._begin()
-            self._reply.write(out)
+                peek = self._peek
+                if peek is None or not peek.holds(block):
+                    self._open(block)
+                return
+            self._reply.write(self._tap.feed(block))
 
     def flush(self) -> None:
         """The provider ended its answer well, as far as HTTP goes: pass on what is left of it."""
         tail = self._frames.pending
-        if tail:
-            # A last frame without its blank line. Passed on as it is when it ends the stream;
-            # otherwise it is half a frame, and the error frame must not be glued to it.
-            kept = self._tap.feed(bytes(tail) + b"\n\n")
-            if self._tap.finished and kept:
-                if self._outcome.first_byte == 0.0:
-                    self._begin()
-                self._reply.write(bytes(tail))
+        if not tail:
+            return
+        # A last frame without its blank line. Passed on as it is when it ends the stream;
+        # otherwise it is half a frame, and the error frame must not be glued to it.
+        whole = tail + b"\n\n"
+        if self._outcome.first_byte != 0.0:
+            if self._tap.feed(whole) and self._tap.finished:
+                self._reply.write(tail)
+            return
+        peek = self._peek
+        if peek is not None and peek.holds(whole):
+            return
+        held = self._take()
+        kept = self._tap.feed(whole)
+        if self._tap.finished and kept:
+            self._begin()
+            self._reply.write(held + tail)
+        elif isinstance(self._tap, RecordingTap) and self._tap.committing:
+            self._begin()
+            self._reply.write(held)
 
     def finish(self) -> None:
         """End the answer. Raises `UpstreamTruncated` if it did not come to its end."""
@@ -94,32 +123,61 @@ class StreamRelay:
         self._reply.write(self._tap.truncation_frames(fault))
         self._reply.abort()
 
+    def drop(self) -> None:
+        """The answer did not begin: what was held of it is only read, for the record."""
+        self._take()
+
     def expire(self, now: float) -> None:
         """`Sweeper`: tell a waiting client that the line is alive, if the provider is silent."""
+        if self._outcome.first_byte == 0.0:
+            if now >= self._first_token:
+                self.deadline = NEVER
+                self._connection.fail(UpstreamTimeout(LATE, limit="firstToken"))
+                return
+            self._open(b"")
         last = self._connection.last_read
         if now - last >= self._keep_alive and not self._tap.finished:
             self._reply.write(KEEP_ALIVE)
             last = now
         self.deadline = last + self._keep_alive
 
+    def _wait(self) -> None:
+        if self._first_token == NEVER and self._keep_alive:
+            self.deadline = self._connection.last_read + self._keep_alive
+
+    def _open(self, block: bytes) -> None:
+        """Begin the answer with what was held, and `block`."""
+        out = self._take()
+        if block:
+            out += self._tap.feed(block)
+        self._begin()
+        self._reply.write(out)
+
+    def _take(self) -> bytes:
+        """What the client gets of what was held, which the tap has read now."""
+        held = self._peek.take() if self._peek is not None else b""
+        return self._tap.feed(held) if held else b""
+
     def _begin(self) -> None:
         outcome = self._outcome
+        outcome.upstream_spoke = self._connection.last_read
         outcome.first_byte = monotonic()
         outcome.status = 200
         self._reply.start(200, self._headers, None)
         self._reply.probe = PROBE
-        if self._keep_alive:
-            self.deadline = outcome.first_byte + self._keep_alive
+        keep_alive = self._keep_alive
+        self.deadline = outcome.first_byte + keep_alive if keep_alive else NEVER
 
 
 class TranslateRelay(StreamRelay):
     """The same for a tap that writes another dialect: what is held back comes at the end.
 
-    `most` bounds the provider's bytes: the other dialect may need the whole answer once more at its
-    end, and what belongs to later items is held until their turn comes.
+    `translation` is that tap, or inside it, and holds the beginning itself. `most` bounds the
+    provider's bytes: the other dialect may need the whole answer once more at its end, and what
+    belongs to later items is held until their turn comes.
     """
 
-    __slots__ = ("_left",)
+    __slots__ = ("_left", "_translation")
 
     def __init__(
         self,
@@ -131,14 +189,21 @@ class TranslateRelay(StreamRelay):
         frames: "Framer",
         keep_alive: float,
         most: int,
+        translation: Translation,
+        first_token: float = NEVER,
     ) -> None:
-        super().__init__(connection, reply, tap, outcome, headers, frames, keep_alive)
+        super().__init__(
+            connection, reply, tap, outcome, headers, frames, keep_alive, None, first_token
+        )
         self._left = most
+        self._translation = translation
+        self._wait()
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the provider. The head waits until there is something to tell.
 
-        Raises `UpstreamProtocol` over `limits.response_bytes`.
+        Raises `UpstreamProtocol` over `limits.response_bytes`, and the provider's fault if it
+        failed before that.
         """
         self._left -= len(data)
         if self._left < 0:
@@ -157,6 +222,12 @@ class TranslateRelay(StreamRelay):
         if tail:
             self._pass(self._tap.feed(tail))
         self._pass(self._tap.end())
+
+    def _open(self, block: bytes) -> None:
+        self._translation.open()
+        out = self._tap.feed(block)
+        self._begin()
+        self._reply.write(out)
 
     def _pass(self, out: bytes) -> None:
         if out:

@@ -92,6 +92,17 @@ class Run:
         """Whether the database knows it."""
         return self._flush is not None
 
+    def move(self, turn: Turn) -> None:
+        """It is worked on at another place, from now on: nothing of it was seen yet."""
+        self._turn = structs.replace(
+            self._turn,
+            origin=turn.origin,
+            native=turn.native,
+            context=turn.context,
+            origins=turn.origins,
+            context_bytes=turn.context_bytes,
+        )
+
     def begin(self) -> None:
         """Have what is taken committed from now on."""
         self._flush = asyncio.ensure_future(self._flushing())

@@ -9,32 +9,27 @@ from collections.abc import Mapping
 
 from portico.config.settings import RouteSettings, Settings
 from portico.gateway.assembly import Targets
+from portico.gateway.planning import Entry, entries_of
 from portico.gateway.routes import PathTable
 from portico.gateway.target import Target
 from portico.http.client import HttpClient
 from portico.http.messages import Request
 from portico.limits import Deadlines, Limits
 from portico.policy.auth import KeyTable
+from portico.routing.health import Board
+from portico.routing.plan import Backend
 from portico.routing.router import Router
 
 __all__ = ["Entry", "Front", "Route", "Snapshot", "Target", "assemble"]
 
 
-class Entry:
-    """One line of the model list."""
-
-    __slots__ = ("name", "public", "target")
-
-    def __init__(self, name: str, public: bool, target: Target) -> None:
-        self.name = name
-        self.public = public
-        self.target = target
-
-
 class Route:
     """What one listener serves under a prefix, for some host names, to some callers."""
 
-    __slots__ = ("_exact", "_hostnames", "_prefix", "entries", "keys", "models", "name", "paths")
+    __slots__ = (
+        "_exact", "_hostnames", "_prefix", "aliases", "entries", "keys", "models", "name",
+        "paths", "providers",
+    )  # fmt: skip
 
     def __init__(self, settings: RouteSettings, entries: tuple[Entry, ...]) -> None:
         self.name = settings.name
@@ -44,6 +39,10 @@ class Route:
         self.paths = PathTable(dict(settings.apis))
         self.entries = entries
         self.models: Router[Entry] = Router((entry.name, entry) for entry in entries)
+        self.providers = _by_provider(entries)
+        self.aliases: Router[str] | None = (
+            Router(settings.aliases.items()) if settings.aliases else None
+        )
         self.keys = KeyTable(settings.api_key) if settings.api_key is not None else None
 
     @property
@@ -68,6 +67,16 @@ class Route:
         )
 
 
+def _by_provider(entries: tuple[Entry, ...]) -> dict[str, Router[Entry]]:
+    """Who serves `provider/model`: public entries by the casefolded label of each provider."""
+    served: dict[str, list[tuple[str, Entry]]] = {}
+    for entry in entries:
+        if entry.public:
+            for provider in {backend.provider.casefold() for backend in entry.backends}:
+                served.setdefault(provider, []).append((entry.name, entry))
+    return {provider: Router(found) for provider, found in served.items()}
+
+
 class Front:
     """One listener's routes, in order."""
 
@@ -90,35 +99,54 @@ class Front:
 class Snapshot:
     """Everything that a reload replaces at once."""
 
-    __slots__ = ("deadlines", "fronts", "limits", "settings")
+    __slots__ = ("_targets", "deadlines", "fronts", "limits", "settings")
 
-    def __init__(self, settings: Settings, fronts: tuple[Front, ...]) -> None:
+    def __init__(self, settings: Settings, fronts: tuple[Front, ...], targets: Targets) -> None:
         self.settings = settings
         self.fronts = fronts
         self.limits: Limits = settings.limits
         self.deadlines: Deadlines = settings.deadlines
+        self._targets = targets
+
+    @property
+    def backends(self) -> list[Backend]:
+        """Every model at every provider, each once."""
+        found = [
+            backend
+            for front in self.fronts
+            for route in front.routes
+            for entry in route.entries
+            for backend in entry.backends
+        ]
+        return list({backend.key: backend for backend in found}.values())
+
+    def settle(self, board: Board) -> None:
+        """This is what is served from now on: forget the health of everything else."""
+        board.keep(self._targets.healths, self._targets.cooldowns)
 
 
 def assemble(
-    settings: Settings, client: HttpClient, env: Mapping[str, str] = os.environ
+    settings: Settings,
+    client: HttpClient,
+    env: Mapping[str, str] = os.environ,
+    board: Board | None = None,
 ) -> Snapshot:
     """Build the snapshot. Raises `ConfigError` for what only now shows to be impossible.
 
-    `env` is where the credentials of clouds are found, by the rules of their own SDKs.
+    `env` is where the credentials of clouds are found, by the rules of their own SDKs. What is
+    known of the health of targets is taken from `board`, and noted there.
     """
-    targets = Targets(client, env)
+    targets = Targets(client, env, settings.deadlines, board or Board())
     return Snapshot(
         settings,
         tuple(
-            Front(tuple(_route(route, targets) for route in listener.routes))
-            for listener in settings.listeners
+            Front(
+                tuple(
+                    Route(route, entries_of(route, targets, f"{place}.{number}"))
+                    for number, route in enumerate(listener.routes)
+                )
+            )
+            for place, listener in enumerate(settings.listeners)
         ),
+        targets,
     )
-
-
-def _route(settings: RouteSettings, targets: Targets) -> Route:
-    entries = tuple(
-        Entry(model.name, model.visibility == "public", targets.make(model))
-        for model in settings.models
-    )
-    return Route(settings, entries)

@@ -4,28 +4,37 @@ Request: checked and decoded one level deep; `model` and allow-listed keys chang
 byte for byte while a tap counts usage. Nothing here knows which dialect it is.
 """
 
+import re
 from time import monotonic
 
+from msgspec import structs
+
 from portico.dialects.base import Dialect, SpliceRequest
-from portico.dialects.translators import CLIENTS
+from portico.dialects.translators import CLIENTS, UPSTREAMS
 from portico.errors import (
     PorticoError,
     UpstreamAuth,
     UpstreamFault,
     UpstreamProtocol,
     UpstreamTruncated,
+    forget_frames,
 )
-from portico.gateway.answers import error_headers, request_id_header
+from portico.gateway.answers import request_id_header
+from portico.gateway.attempts import once_more
 from portico.gateway.call import Call
 from portico.gateway.exchange import check_coding, release, send
 from portico.gateway.losses import losses_header, refuse_losses
+from portico.gateway.peek import Peek, first_token_by
 from portico.gateway.relay import BodyGather, BodyRelay, StreamRelay, too_large
+from portico.gateway.shaping import instructions_told, undo
 from portico.gateway.snapshot import Target
 from portico.gateway.streaming import recorded, run_stream
 from portico.http.client import HttpClient
 from portico.http.messages import Reply, Request
 from portico.http.upstream import UpstreamConnection
+from portico.model.events import Failed
 from portico.model.losses import Loss
+from portico.state.pointers import PointingTap
 from portico.wire.headers import forward_request, forward_response
 from portico.wire.json import is_json
 from portico.wire.sse import Frames
@@ -51,12 +60,16 @@ async def splice(
     connection = await send(client, call, target, head, payload, hold)
     try:
         if connection.status != 200:
-            _relay_error(call, reply, dialect, connection, target.secret)
-        elif connection.event_stream:
-            await _relay_stream(client, call, reply, dialect, connection, ask)
+            raise _provider_error(call, dialect, connection, target.secret)
+        if connection.event_stream:
+            await _relay_stream(client, call, reply, dialect, target, connection, ask)
         elif connection.complete:
             outcome.upstream_finished = connection.last_read
             body = connection.take()
+            if not body:
+                raise UpstreamProtocol("The provider's answer is empty.")
+            if _looks_like_error(body) or _says_failed(body, 0, _BEGINNING):
+                _check_error(call, dialect, target, body)
             headers = _answer_headers(call, dialect, connection)
             if call.recording is not None:  # what cannot be sent is not kept
                 try:
@@ -84,7 +97,8 @@ async def splice_native(
     is asked once more with everything in the request: nothing was generated, so nothing is billed
     twice. Raises `PorticoError`."""
     outcome = call.outcome
-    changes, losses = ask.changes, outcome.losses
+    plain, losses = structs.replace(ask), outcome.losses
+    shape(call, target, dialect, ask, native=True)
     strip_ours(call, dialect, target, ask)
     try:
         await splice(client, call, request, reply, dialect, target, ask)
@@ -92,17 +106,39 @@ async def splice_native(
         fallback, call.fallback = call.fallback, None
         if fallback is None or not fallback.helps(error):
             raise
+        lost = error
     else:
         return
-    ask.changes, outcome.losses = changes, losses
-    started = outcome.upstream_started
+    forget_frames(lost)
+    outcome.losses = losses
+    undo(ask, plain)
     await fallback.expand()
+    once_more(call, target, lost)
+    shape(call, target, dialect, ask)
     strip_ours(call, dialect, target, ask)
-    try:
-        await splice(client, call, request, reply, dialect, target, ask)
-    finally:
-        outcome.attempts = 2
-        outcome.upstream_started = started
+    await splice(client, call, request, reply, dialect, target, ask)
+
+
+def shape(
+    call: Call,
+    target: Target,
+    dialect: Dialect,
+    ask: SpliceRequest,
+    kind: str = "generate",
+    *,
+    native: bool = False,
+) -> None:
+    """Change the request as the operator says for this target; tell the record what could not be
+    said in the client's dialect. The answer that is kept repeats the client's own words."""
+    if target.shaper is None:
+        return
+    outcome, plain = call.outcome, structs.replace(ask)
+    losses = target.shaper.shape(ask, dialect.name, kind=kind, native=native)
+    if losses:
+        outcome.losses = [*(outcome.losses or ()), *losses]
+    if call.recording is not None:
+        turn = call.recording.turn
+        turn.changes = {**turn.changes, **instructions_told(plain, ask)}
 
 
 async def spliced_head(
@@ -110,10 +146,17 @@ async def spliced_head(
 ) -> bytes:
     """A whole head: `start`, the client's headers that mean something to the provider, the
     provider's defaults for those the client did not send, the credential, the length."""
-    forwarded = forward_request(request.headers, dialect.request_headers)
-    for name, line in target.defaults:
-        if name not in request.headers:
-            forwarded += line
+    rules = target.request_rules
+    if rules is None:
+        forwarded = forward_request(request.headers, dialect.request_headers)
+        for name, line in target.defaults:
+            if name not in request.headers:
+                forwarded += line
+    else:
+        forwarded = forward_request(request.headers, dialect.request_headers - rules.names)
+        for name, line in target.defaults:
+            if name not in request.headers and name not in rules.names:
+                forwarded += line
     if target.authorize is not None:
         forwarded += await target.sign(start, payload)
     return b"%b%bcontent-length: %d\r\n\r\n" % (start, forwarded, len(payload))
@@ -146,12 +189,14 @@ def _answer_headers(call: Call, dialect: Dialect, connection: UpstreamConnection
     kind = headers.get(b"content-type", b"application/json")
     if kind.startswith(b"text/html"):
         raise UpstreamProtocol("The provider answered with a web page.")
-    return b"content-type: %b\r\n%b%b%b" % (
+    block = b"content-type: %b\r\n%b%b%b%b" % (
         kind,
         request_id_header(dialect, call.outcome.request_id),
+        call.meta,
         forward_response(headers),
         losses_header(call.outcome.losses) if call.outcome.losses and call.tell_losses else b"",
     )
+    return block if call.rules is None else call.rules.apply(block)
 
 
 def _send_whole(
@@ -182,6 +227,8 @@ async def _relay_large(
     headers = _answer_headers(call, dialect, connection)
     length = connection.headers.get(b"content-length")
     most = call.snapshot.limits.response_bytes
+    if length is not None and int(length) > most:
+        raise too_large()
     if connection.close_delimited or call.recording is not None:
         whole = BodyGather(most)
         await connection.relay(whole.feed)
@@ -190,8 +237,6 @@ async def _relay_large(
             body = await call.recording.keep(body)
         _send_whole(call, reply, dialect, connection, headers, body)
         return
-    if length is not None and int(length) > most:
-        raise too_large()
     relay = BodyRelay(reply, most)
     outcome.first_byte = monotonic()
     outcome.status = 200
@@ -213,6 +258,7 @@ async def _relay_stream(
     call: Call,
     reply: Reply,
     dialect: Dialect,
+    target: Target,
     connection: UpstreamConnection,
     ask: SpliceRequest,
 ) -> None:
@@ -220,6 +266,10 @@ async def _relay_stream(
     outcome.stream = True
     snapshot = call.snapshot
     tap = recorded(dialect.tap(ask), call, reply)
+    peek = None
+    if not isinstance(tap, PointingTap):  # what names the response must not wait
+        retry = call.may_retry if call.machine is not None else None
+        peek = Peek(dialect, target, outcome.upstream_model, retry)
     relay = StreamRelay(
         connection,
         reply,
@@ -228,19 +278,48 @@ async def _relay_stream(
         _answer_headers(call, dialect, connection) + b"cache-control: no-cache\r\n",
         Frames(snapshot.limits.sse_frame_bytes),
         snapshot.deadlines.sse_keep_alive,
+        peek,
+        first_token_by(call.patience or target, outcome),
     )
     await run_stream(client, call, reply, connection, relay, tap)
 
 
-def _relay_error(
-    call: Call, reply: Reply, dialect: Dialect, connection: UpstreamConnection, secret: bytes
-) -> None:
-    """Pass on the provider's own error: its status class, code and `retry-after` are kept."""
-    outcome = call.outcome
+_looks_like_error = re.compile(rb'\s*\{\s*"(?:error"\s*:\s*[{"\[]|type"\s*:\s*"error")').match
+"""Truthy for a body that begins as every envelope of an error does."""
+_says_failed = re.compile(rb'"status"\s*:\s*"failed"').search
+_BEGINNING = 512
+"""Bytes of a response object in which its own status stands."""
+
+
+def _check_error(call: Call, dialect: Dialect, target: Target, body: bytes) -> None:
+    """Raise what a provider says went wrong inside a 200, if that will be retried."""
+    uplink = UPSTREAMS[dialect.name]
+    upstream = uplink.upstream(
+        target.kind, target.origin, target.quirks, call.outcome.upstream_model
+    )
+    if target.secret:
+        body = body.replace(target.secret, b"[redacted]")
+    try:
+        events = uplink.side.read(body, upstream)
+    except UpstreamFault as error:
+        fault = error
+    else:
+        faults = [event.fault for event in events if isinstance(event, Failed)]
+        if not faults:
+            return
+        fault = faults[0]
+    if call.may_retry(fault):
+        raise fault
+
+
+def _provider_error(
+    call: Call, dialect: Dialect, connection: UpstreamConnection, secret: bytes
+) -> PorticoError:
+    """The provider's own error: its status class, code and `retry-after` are kept, and where it is
+    in the client's dialect its bytes."""
     status = connection.status
     body = connection.take() if connection.complete else b""
-    limit = call.snapshot.limits.error_body_bytes
-    if len(body) > limit:
+    if len(body) > call.snapshot.limits.error_body_bytes:
         body = b""
     if secret:
         body = body.replace(secret, b"[redacted]")
@@ -258,20 +337,13 @@ def _relay_error(
         )
     else:
         error = dialect.read_error(status, body)
-        if call.fallback is not None and call.fallback.helps(error):
-            raise error
-        # A 400 about the key is about ours: its text is for the operator only.
-        if not isinstance(error, UpstreamAuth) and dialect.is_envelope(body):
-            if retry_after is not None:
-                error.retry_after = None  # the provider's own header goes along
-            if b"x-should-retry" in connection.headers:
-                error.retryable = None  # so does its own advice
-            outcome.status = status
-            outcome.error_code = error.code
-            outcome.verdict = "upstream_error"
-            headers = error_headers(dialect, error, outcome.request_id)
-            reply.send(status, headers + forward_response(connection.headers), body)
-            return
         if retry_after is not None and len(retry_after) < 64:
             error.retry_after = retry_after.decode("latin-1")
-    raise error
+        # A 400 about the key is about ours: its text is for the operator only.
+        if not isinstance(error, UpstreamAuth) and dialect.is_envelope(body):
+            if b"x-should-retry" in connection.headers:
+                error.retryable = None  # the provider's own advice goes along
+            error.verbatim = (forward_response(connection.headers), body)
+            error.debug = ""
+    error.upstream_status = status
+    return error

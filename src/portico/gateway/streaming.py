@@ -68,6 +68,8 @@ async def run_stream(
         raise
     finally:
         members.discard(relay)
+        if not reply.started:
+            relay.drop()
         outcome.usage = tap.usage
         outcome.response_model = tap.model
         if tap.failed:  # the provider said so itself, inside a 200

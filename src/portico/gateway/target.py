@@ -1,17 +1,29 @@
 """Where one model entry sends its requests, with everything computed that no request changes."""
 
-from typing import Protocol
+from math import inf
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw
 
-from portico.config.settings import OnLoss, StateMode
+from portico.config.settings import OnLoss, StateMode, TimeoutSettings
 from portico.errors import NotFound, UpstreamAuth
 from portico.http.client import Pool
+from portico.limits import Deadlines
 from portico.providers.base import Family
 from portico.wire.json import encode, splice
 
+if TYPE_CHECKING:
+    from portico.gateway.shaping import Shaper
+    from portico.wire.header_rules import RequestRules, ResponseRules
+
+NO_TIMEOUTS = TimeoutSettings()
+_DEADLINES = Deadlines()
+_SHOWN = "/:@.-_ ()+=,"
+"""What a header value may hold as it is; the rest is percent-encoded."""
+_LONGEST_SHOWN = 256
+_MOST_METAS = 64
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
@@ -89,6 +101,19 @@ Ways = dict[str, Way]
 """Dialect name to way."""
 
 
+class Patience:
+    """The deadlines of a virtual model's attempts at one target: its own, where it has any."""
+
+    __slots__ = ("attempt", "connect", "first_byte", "first_token", "idle")
+
+    def __init__(self, target: "Target", own: TimeoutSettings) -> None:
+        self.attempt = own.attempt or target.attempt
+        self.connect = own.connect or target.connect
+        self.first_byte = own.first_byte or target.first_byte
+        self.first_token = own.first_token or target.first_token
+        self.idle = own.idle or target.idle
+
+
 class Target:
     """Where one model entry sends its requests.
 
@@ -99,14 +124,17 @@ class Target:
     identifies provider, place and account, and gives no key away; `place` is the same without the
     account. `preferred` are the dialects to use where the client's own is not spoken, best first.
     `state` is who keeps responses; `context_window` what the operator says of it, in tokens.
-    `authorize` is None where the head carries the credential already.
+    `authorize` is None where the head carries the credential already. `connect`, `first_byte`,
+    `first_token`, `idle` and `attempt` are its deadlines in seconds. `shaper`, `request_rules` and
+    `response_rules` are what the operator changes about bodies and heads; None: nothing.
     """
 
     __slots__ = (
-        "_dresses", "authorize", "context_window", "defaults", "families", "fetch_remote_content",
-        "heads", "host", "id_prefix", "kind", "label", "model", "models_head", "on_loss", "origin",
-        "place", "pool", "preferred", "quirks", "secret", "semconv", "state", "strip_prefix",
-        "ways",
+        "_dresses", "_meta", "attempt", "authorize", "connect", "context_window", "defaults",
+        "families", "fetch_remote_content", "first_byte", "first_token", "heads", "host",
+        "id_prefix", "idle", "kind", "label", "model", "models_head", "on_loss", "origin", "place",
+        "pool", "preferred", "quirks", "request_rules", "response_rules", "secret", "semconv",
+        "shaper", "state", "strip_prefix", "timeouts", "ways",
     )  # fmt: skip
 
     def __init__(
@@ -133,6 +161,11 @@ class Target:
         authorize: Authorize | None = None,
         state: StateMode = "gateway",
         context_window: int | None = None,
+        timeouts: TimeoutSettings = NO_TIMEOUTS,
+        deadlines: Deadlines = _DEADLINES,
+        shaper: "Shaper | None" = None,
+        request_rules: "RequestRules | None" = None,
+        response_rules: "ResponseRules | None" = None,
     ) -> None:
         self.label = label
         self.semconv = semconv
@@ -160,6 +193,16 @@ class Target:
         self.authorize = authorize
         self.state: StateMode = state
         self.context_window = context_window
+        self.timeouts = timeouts
+        self.connect = timeouts.connect or deadlines.connect
+        self.first_byte = timeouts.first_byte or deadlines.first_byte
+        self.first_token = timeouts.first_token or inf
+        self.idle = timeouts.idle or deadlines.idle
+        self.attempt = timeouts.attempt or inf
+        self.shaper = shaper
+        self.request_rules = request_rules
+        self.response_rules = response_rules
+        self._meta: dict[str, bytes] = {}
         self.host = pool.origin.authority
         self._dresses = any(
             way.extras or way.drops_model
@@ -172,6 +215,18 @@ class Target:
         if self.model is not None:
             return self.model
         return asked.removeprefix(self.strip_prefix) if self.strip_prefix else asked
+
+    def meta(self, model: str) -> bytes:
+        """The header lines that tell a client who is asked, for this upstream model."""
+        lines = self._meta.get(model)
+        if lines is None:
+            lines = b"x-portico-provider: %b\r\nx-portico-model: %b\r\n" % (
+                quote(self.label, safe=_SHOWN).encode("ascii"),
+                quote(model[:_LONGEST_SHOWN], safe=_SHOWN).encode("ascii"),
+            )
+            if len(self._meta) < _MOST_METAS:
+                self._meta[model] = lines
+        return lines
 
     def spoken(self, model: str) -> Ways:
         """How this upstream model can be asked, by dialect."""

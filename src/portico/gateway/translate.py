@@ -26,9 +26,11 @@ from portico.gateway.generate import (
     gather,
     prepare,
     rest,
+    uplink_headers,
     upstream_error,
 )
 from portico.gateway.losses import losses_header, refuse_losses
+from portico.gateway.peek import first_token_by
 from portico.gateway.relay import TranslateRelay
 from portico.gateway.streaming import recorded, run_stream, send_frames
 from portico.gateway.target import Target
@@ -109,7 +111,7 @@ async def _ask(
         check_coding(connection)
         if connection.event_stream:
             if plan.stream:
-                await _stream(client, call, reply, dialect, connection, plan)
+                await _stream(client, call, reply, dialect, target, connection, plan)
             else:
                 await _gather(call, reply, dialect, connection, plan)
         else:
@@ -173,7 +175,7 @@ def _limits(call: Call, ask: SpliceRequest) -> Limits:
 def _head(target: Target, plan: Plan) -> bytes:
     """How the request head for the upstream begins."""
     start = target.head(plan.uplink.side.name, plan.upstream.model, plan.stream)
-    return start + plan.uplink.headers(plan.asked.request)
+    return start + uplink_headers(target, plan.uplink, plan.asked.request)
 
 
 def answer_headers(
@@ -187,11 +189,12 @@ def answer_headers(
     headers = (
         kind
         + request_id_header(dialect, call.outcome.request_id)
+        + call.meta
         + forward_response(answer.headers)
     )
     if losses and call.tell_losses:
         headers += losses_header(losses)
-    return headers
+    return headers if call.rules is None else call.rules.apply(headers)
 
 
 async def _whole(
@@ -301,6 +304,7 @@ async def _stream(
     call: Call,
     reply: Reply,
     dialect: Dialect,
+    target: Target,
     connection: UpstreamConnection,
     plan: Plan,
 ) -> None:
@@ -319,5 +323,7 @@ async def _stream(
         framer(plan.uplink, snapshot.limits.sse_frame_bytes),
         snapshot.deadlines.sse_keep_alive,
         snapshot.limits.response_bytes,
+        translation,
+        first_token_by(call.patience or target, outcome),
     )
     await run_stream(client, call, reply, connection, relay, tap)

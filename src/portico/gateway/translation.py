@@ -3,7 +3,7 @@
 from portico.dialects.translate import StreamIn, StreamOut
 from portico.errors import PorticoError
 from portico.model.estimate import WRITTEN, partial
-from portico.model.events import Event
+from portico.model.events import Event, Started, UsageSeen
 from portico.model.outcome import Outcome
 from portico.model.passes.preface import WayBack
 from portico.model.request import GenerateRequest
@@ -11,15 +11,21 @@ from portico.model.response import Folder, GenerateResponse
 from portico.model.sequence import Sequencer
 from portico.model.usage import Usage
 
+_SAY_NOTHING = frozenset((Started, UsageSeen))
+MOST_HELD = 64
+"""Events. A provider that goes on and on about usage is not held for it."""
+
 
 class Translation:
     """A `Tap` whose output is another dialect: frames of the provider in, frames of the client out.
 
-    Raises the provider's own fault when it says so before anything was told to the client.
+    Nothing comes out until the provider says something. Raises its own fault when it fails before
+    anything was told to the client.
     """
 
     __slots__ = (
-        "_characters", "_decoder", "_encoder", "_request", "_restore", "_sequencer", "_told",
+        "_characters", "_decoder", "_encoder", "_held", "_open", "_request", "_restore",
+        "_sequencer", "_told",
     )  # fmt: skip
 
     def __init__(
@@ -34,6 +40,8 @@ class Translation:
         self._restore = restore
         self._request = request
         self._sequencer = Sequencer()
+        self._held: list[Event] = []
+        self._open = False
         self._told = False
         self._characters = 0
 
@@ -69,7 +77,7 @@ class Translation:
         if self._sequencer.done:  # whatever follows the end is not read
             return b""
         events = self._decoder.feed(frames)
-        return self.tell(events) if events else b""
+        return self.tell(events) if events or self._held else b""
 
     def end(self) -> bytes:
         """The provider ended its answer well."""
@@ -77,6 +85,7 @@ class Translation:
 
     def tell(self, events: list[Event]) -> bytes:
         """The client's frames for these events."""
+        came = events
         if self._restore is not None:
             events = self._restore.feed(events)
         sequencer = self._sequencer
@@ -86,8 +95,20 @@ class Translation:
                 self._characters += len(event.text)  # type: ignore[union-attr]
         if self._told:
             return self._encoder.encode(events)
-        if sequencer.fault is not None:
-            raise sequencer.fault
+        return self._begin(events, _SAY_NOTHING.issuperset(map(type, came)))
+
+    def open(self) -> None:
+        """The answer begins whatever comes, and a fault is told inside it. What was held comes out
+        next."""
+        self._open = True
+
+    def _begin(self, events: list[Event], nothing: bool) -> bytes:
+        if self._sequencer.fault is not None and not self._open:
+            raise self._sequencer.fault
+        self._held += events
+        if nothing and not self._open and len(self._held) < MOST_HELD:
+            return b""
+        events, self._held = self._held, []
         out = self._encoder.encode(events)
         self._told = out != b""
         return out

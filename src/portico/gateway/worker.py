@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from portico.config.errors import ConfigError, Problem
 from portico.config.settings import ListenerSettings, Settings
+from portico.gateway.checks import Checks
 from portico.gateway.engine import Gateway
 from portico.gateway.snapshot import Snapshot, assemble
 from portico.gateway.state import State
@@ -19,6 +20,7 @@ from portico.http.deadlines import Sweeper
 from portico.http.proxies import Proxies, from_environment
 from portico.http.server import HttpServer, Listener, server_tls
 from portico.observe.recorder import Recorder
+from portico.routing.health import Board
 from portico.store.opening import MEMORY, open_store, open_tail
 
 log = logging.getLogger("portico")
@@ -41,7 +43,7 @@ class Worker:
     ) -> None:
         self.settings = settings
         self.recorder = recorder
-        recorder.learn_secrets(settings)
+        recorder.follow(settings)
         self.sweeper = Sweeper()
         self.sweeper.on_tick(recorder.tick)
         self.client = HttpClient(
@@ -51,13 +53,18 @@ class Worker:
             events=recorder.metrics,
             proxies=proxies,
         )
+        board = Board()
         self.gateway = Gateway(
-            assemble(settings, self.client),
+            assemble(settings, self.client, board=board),
             self.client,
             recorder,
             sealing_secret,
             open_state(settings),
+            board,
         )
+        recorder.metrics.watch_targets(self.gateway.targets)
+        recorder.metrics.watch_connections(self.client.connections)
+        self._checks = Checks(self.client)
         self.listeners: list[Listener] = []
         self._servers: list[HttpServer] = []
         self._revision = 1
@@ -69,8 +76,10 @@ class Worker:
         return self.gateway.snapshot
 
     def run_periodic_work(self) -> None:
-        """Begin the sweep: deadlines, log flush. Needs a running loop."""
+        """Begin the sweep (deadlines, log flush) and the checks of providers. Needs a running
+        loop."""
         self.sweeper.start()
+        self._checks.follow(self.gateway.snapshot)
 
     async def listen(self, *, reuse_port: bool = False) -> None:
         """Bind every listener. Raises OSError when an address cannot be bound, `ConfigError` when
@@ -97,14 +106,15 @@ class Worker:
     def reload(self, settings: Settings) -> None:
         """Swap to other settings. Raises ValueError and keeps the old ones if they cannot run."""
         try:
-            snapshot = assemble(settings, self.client)
+            snapshot = assemble(settings, self.client, board=self.gateway.board)
             if not same_sockets(self.settings, settings):
                 raise ValueError(SOCKETS_STAY)
         except ValueError:
             self.reload_failed()
             raise
-        self.recorder.learn_secrets(settings)
+        self.recorder.follow(settings)
         self.gateway.swap(snapshot)
+        self._checks.follow(snapshot)
         self.settings = settings
         for server in self._servers:
             server.apply(settings.limits, settings.deadlines)
@@ -136,6 +146,8 @@ class Worker:
     async def stop(self) -> None:
         """Close everything at once."""
         await asyncio.gather(*(server.close() for server in self._servers))
+        await self._checks.stop()
+        await self.gateway.mirrors.close()
         await self.gateway.state.close()
         await self.client.close()
         self.sweeper.stop()

@@ -15,7 +15,7 @@ from portico.errors import BadRequest, InternalError, PorticoError, RequestTimeo
 from portico.http.asgi_websocket import converse
 from portico.http.events import HttpEvents
 from portico.http.messages import Application, Conversing, Request, Source
-from portico.http.strict import repeated
+from portico.http.strict import head_fault, repeated
 from portico.limits import Deadlines, Limits
 
 Scope = MutableMapping[str, Any]
@@ -269,4 +269,9 @@ def _headers(
             reason = repeated(headers, name, value)
             if reason is not None:
                 return headers, BadRequest(reason, code="bad_http")
-    return headers, None
+    # The host has read the framing already; what it let pass that two readers could understand
+    # differently is refused all the same. (In HTTP/2 and 3 a Host need not be there.)
+    reason = head_fault("1.1", {b"host": b"", **headers})
+    if reason is None and b"content-length" in headers and b"transfer-encoding" in headers:
+        reason = "A request has a Content-Length or a Transfer-Encoding, not both."
+    return headers, None if reason is None else BadRequest(reason, code="bad_http")

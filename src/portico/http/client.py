@@ -1,7 +1,8 @@
 """The HTTP client: pooled connections to origins that come from configuration only.
 
-No redirects are followed, nothing is decompressed, and nothing is sent twice: an idle connection
-that turns out to be closed is replaced before the first byte of a request is written, never after.
+No redirects are followed, nothing is decompressed, and nothing is sent twice here: an idle
+connection that turns out to be closed is replaced before the first byte of a request is written,
+never after. Whether a request is sent again is decided by `routing.attempts`.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from portico.http.deadlines import Sweeper
 from portico.http.events import HttpEvents, NullEvents
 from portico.http.proxies import Proxies, Proxy
 from portico.http.upstream import UpstreamConnection
-from portico.limits import Deadlines, Limits
+from portico.limits import UPSTREAM_CONNECTIONS, Deadlines, Limits
 
 TUNNEL_HEAD = 8 * 1024
 
@@ -77,6 +78,11 @@ class Pool:
     def open_connections(self) -> int:
         """How many connections exist or are being made, idle ones included."""
         return len(self._open) + self.connecting
+
+    @property
+    def idle_connections(self) -> int:
+        """How many are kept for the next request."""
+        return len(self._idle)
 
     def take(self) -> UpstreamConnection | None:
         """An idle connection that is still open, the most recently used first."""
@@ -148,15 +154,15 @@ class HttpClient:
             pool = self._pools[origin] = Pool(self, origin, proxy)
         return pool
 
-    async def connect(self, pool: Pool) -> UpstreamConnection:
-        """A new connection to the pool's origin. Raises `UpstreamUnreachable` or `Overloaded`."""
+    async def connect(self, pool: Pool, within: float | None = None) -> UpstreamConnection:
+        """A new connection to the pool's origin, in `within` seconds (None: those of the
+        deadlines). Raises `UpstreamUnreachable` or `Overloaded`."""
         if pool.open_connections >= self.limits.upstream_connections:
-            self.events.limit_hit("upstreamConnections")
-            raise Overloaded("Too many connections to the provider.")
+            raise Overloaded("Too many connections to the provider.", limit=UPSTREAM_CONNECTIONS)
         self.sweeper.start()
         pool.connecting += 1
         try:
-            async with asyncio.timeout(self.deadlines.connect):
+            async with asyncio.timeout(self.deadlines.connect if within is None else within):
                 connection = await self._open(pool)
         except TimeoutError:
             self.events.limit_hit("connect")
@@ -172,6 +178,11 @@ class HttpClient:
         # Not before: uvloop never reports the loss of a connection whose making was cancelled.
         pool.opened(connection)
         return connection
+
+    def connections(self) -> tuple[int, int]:
+        """How many connections are open or being made, and how many of them are idle."""
+        pools = self._pools.values()
+        return sum([p.open_connections for p in pools]), sum([p.idle_connections for p in pools])
 
     async def close(self) -> None:
         """Close all connections."""

@@ -15,7 +15,9 @@ from httptools import HttpParserError
 
 from portico.errors import BadRequest, PorticoError
 
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_HOST = re.compile(
+    rb"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+)
 REMEMBERED = 256
 """Targets up to this length are split once and remembered."""
 _TARGET = re.compile(rb"/[!-\"$-~]*")

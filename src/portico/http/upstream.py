@@ -191,6 +191,11 @@ class UpstreamConnection(asyncio.Protocol):
         """Read on."""
         self._unpause(SLOW)
 
+    def fail(self, fault: UpstreamFault) -> None:
+        """End the exchange with `fault`, unless its answer is whole; the connection is closed."""
+        if self._busy and not self.complete:
+            self._fail(fault)
+
     def release(self) -> None:
         """Give the connection back: kept if its answer ended well, closed otherwise."""
         self._consumer = None

@@ -13,6 +13,8 @@ from msgspec import Struct
 from portico.observe import semconv
 
 Cell = list[int | float]
+Values = tuple[str, ...]
+"""Values of a family's labels, in its order."""
 
 MAX_LABEL = 128
 """Characters of a label value that a peer chose."""
@@ -43,6 +45,7 @@ class Labels(Struct, frozen=True, array_like=True):
     request_model: str
     response_model: str
     error_type: str
+    result: str
 
 
 class Series(Struct, array_like=True):
@@ -89,13 +92,17 @@ _CELLS = tuple(name for name in Series.__struct_fields__ if name != "labels")
 class Snapshot(Struct):
     """Everything one worker knows. `counters` and `gauges` add up, `lowest` takes the minimum.
 
-    `counters` is family -> value of its one label (`` without labels) -> number.
+    `counters` is family -> value of its one label (`` without labels) -> number. Families of more
+    labels: `counts` (counters) and `levels` (gauges) add up; `means` are a sum and its divisor.
     """
 
     series: list[Series] = []
     counters: dict[str, dict[str, float]] = {}
     gauges: dict[str, float] = {}
     lowest: dict[str, float] = {}
+    counts: dict[str, dict[Values, float]] = {}
+    levels: dict[str, dict[Values, float]] = {}
+    means: dict[str, dict[Values, tuple[float, float]]] = {}
     loop_lag: Cell = []
     workers: int = 1
 
@@ -156,9 +163,23 @@ class Merger:
             total.gauges[name] = total.gauges.get(name, 0) + value
         for name, value in snapshot.lowest.items():
             total.lowest[name] = min(total.lowest.get(name, value), value)
+        for sums, more in ((total.counts, snapshot.counts), (total.levels, snapshot.levels)):
+            for family, rows in more.items():
+                self._add_rows(sums.setdefault(family, {}), rows)
+        for family, pairs in snapshot.means.items():
+            known = total.means.setdefault(family, {})
+            for key, (value, count) in pairs.items():
+                before = known.get(key, (0.0, 0.0))
+                known[key] = (before[0] + value, before[1] + count)
         if snapshot.loop_lag:
             total.loop_lag[:] = map(add, total.loop_lag, snapshot.loop_lag)
         total.workers += snapshot.workers
+
+    def _add_rows(self, into: dict[Values, float], rows: dict[Values, float]) -> None:
+        """Names that come and go with reloads are kept up to the same bound."""
+        for key, value in rows.items():
+            if key in into or len(into) < self._max:
+                into[key] = into.get(key, 0) + value
 
     def _add_series(self, series: Series) -> None:
         known = self._series.get(series.labels)
@@ -217,6 +238,8 @@ class Retired:
         last = decode(data)
         last.gauges.clear()
         last.lowest.clear()
+        last.levels.clear()
+        last.means.clear()
         last.workers = 0
         self._dead.add(last)
 

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, cast
 
 import portico
 from portico.observe import semconv
-from portico.observe.cells import Cell, Series, Snapshot, histogram, merge
+from portico.observe.cells import Cell, Series, Snapshot, Values, histogram, merge
 from portico.observe.semconv import Family
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
     from prometheus_client.registry import Collector
-
-Values = tuple[str, ...]
 
 _ATTEMPT_OUTCOME = {
     "ok": "ok",
@@ -55,17 +53,25 @@ class _Page:
 
     def collect(self) -> Iterator[Metric]:
         total = self._total
-        yield from _requests(total.series)
+        yield from _requests(total)
         yield from _tokens(total.series)
         yield from _gen_ai([s for s in total.series if _count(s.operation)])
+        yield from _targets(total)
         yield from _worker(total)
 
 
-def _requests(all_series: Sequence[Series]) -> Iterator[Metric]:
+def _requests(total: Snapshot) -> Iterator[Metric]:
+    all_series = total.series
     yield _counter(semconv.REQUESTS, ((_portico(s), _count(s.duration)) for s in all_series))
     for family, pick in _DURATIONS:
         yield _histogram(family, ((_portico(s), pick(s)) for s in all_series))
     yield _counter(semconv.ATTEMPTS, _attempts(all_series))
+    yield _counter(semconv.UPSTREAM_ATTEMPTS, _upstream_attempts(total))
+    mirrored = (s for s in all_series if s.labels.endpoint.endswith(semconv.MIRROR))
+    yield _counter(
+        semconv.MIRRORED,
+        (({"result": _ATTEMPT_OUTCOME[s.labels.verdict]}, _count(s.duration)) for s in mirrored),
+    )
     for family, verdict in (
         (semconv.CLIENT_CANCELLED, "client_cancelled"),
         (semconv.STREAM_TRUNCATED, "truncated"),
@@ -88,7 +94,33 @@ def _attempts(all_series: Iterable[Series]) -> Iterator[tuple[dict[str, str], fl
         last = _count(series.operation)
         if last:
             yield {"outcome": _ATTEMPT_OUTCOME[series.labels.verdict]}, last
-            yield {"outcome": "retried"}, max(series.attempts[0] - last, 0)
+        yield {"outcome": "retried"}, max(series.attempts[0] - last, 0)
+
+
+def _upstream_attempts(total: Snapshot) -> Iterator[tuple[dict[str, str], float]]:
+    """The last one of a request is in its series, those before it were counted one by one."""
+    family = semconv.UPSTREAM_ATTEMPTS
+    for series in total.series:
+        labels = series.labels
+        last = _count(series.operation)
+        if last:
+            yield (
+                {"provider": labels.provider, "model": labels.model, "result": labels.result},
+                last,
+            )
+    for values, count in total.counts.get(family.name, {}).items():
+        yield dict(zip(family.labels, values, strict=True)), count
+
+
+def _targets(total: Snapshot) -> Iterator[Metric]:
+    for family in (semconv.TARGET_OPENED, semconv.CREDENTIAL_COOLDOWNS):
+        yield _rows(family, total.counts.get(family.name, {}))
+    for family in (semconv.TARGET_STATE, semconv.TARGET_IN_FLIGHT):
+        yield _rows(family, total.levels.get(family.name, {}))
+    means = total.means.get(semconv.TARGET_LATENCY.name, {})
+    yield _rows(
+        semconv.TARGET_LATENCY, {key: value / count for key, (value, count) in means.items()}
+    )
 
 
 def _tokens(all_series: Iterable[Series]) -> Iterator[Metric]:
@@ -204,6 +236,14 @@ def _counter(family: Family, rows: Iterable[tuple[dict[str, str], float]]) -> Me
         sums[key] = sums.get(key, 0) + value
     metric = _family(family)
     for key, value in sums.items():
+        metric.add_sample(family.name, _present(family, key), value)
+    return metric
+
+
+def _rows(family: Family, rows: dict[Values, float]) -> Metric:
+    """One sample per row, labels as they are."""
+    metric = _family(family)
+    for key, value in rows.items():
         metric.add_sample(family.name, _present(family, key), value)
     return metric
 

@@ -12,8 +12,10 @@ from msgspec import Struct, structs
 from portico.limits import KIB
 from portico.model.losses import Losses
 from portico.model.outcome import Outcome, Verdict
-from portico.observe.redact import Redactor
-from portico.observe.times import overhead
+from portico.observe.attempts import Tried, tried
+from portico.observe.redact import Redactor, mapped
+from portico.observe.times import first_called, overhead
+from portico.observe.tokens import Tokens, tokens_of
 from portico.observe.writer import LineWriter, Sink
 
 _LEVELS: dict[Verdict, str] = {
@@ -28,20 +30,12 @@ _LEVELS: dict[Verdict, str] = {
 _MILLIS = tuple(f".{ms:03d}Z" for ms in range(1000))
 _LONGEST_VALUE = 128
 _MOST_LOSSES = 8
+_MOST_ATTEMPTS = 8
+_MOST_ENTRIES = 8
+"""Of tags and of the caller's metadata, in a line that is too long."""
 _LONGEST_LINE = 4095
 """With its newline a line is one atomic write to a pipe (PIPE_BUF of Linux)."""
 _MAX_CLEAN = 4096
-
-
-class Tokens(Struct, frozen=True, omit_defaults=True, gc=False):
-    """`input` and `output` are totals; the others are parts of them. `estimated`: not reported."""
-
-    input: int
-    output: int
-    cache_read: int = 0
-    cache_write: int = 0
-    reasoning: int = 0
-    estimated: bool = False
 
 
 class Line(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -76,6 +70,9 @@ class Line(Struct, frozen=True, omit_defaults=True, gc=False):
     peer: str = ""
     upstream_request_id: str = ""
     losses: list[str] | None = None
+    failed_attempts: list[Tried] | None = None
+    tags: tuple[str, ...] = ()
+    user: str = ""
 
 
 class AccessLog:
@@ -140,12 +137,15 @@ class AccessLog:
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         stamp = self._stamp + _MILLIS[int((now - second) * 1000)]
         line = _line(outcome, stamp, overhead(outcome) if spent is None else spent)
+        unusual = outcome.failed or outcome.tags or outcome.user
+        if unusual:
+            line = _with_labels(line, outcome)
         try:
             self._encode_into(line, buffer, -1)
             if len(buffer) - start > _LONGEST_LINE:
-                self._replace(start, _mapped(line, self._shorten))
+                self._replace(start, mapped(line, self._shorten, _MOST_ENTRIES))
         except UnicodeEncodeError:  # a lone surrogate, which JSON bodies can carry
-            self._replace(start, _mapped(line, self._shorten))
+            self._replace(start, mapped(line, self._shorten, _MOST_ENTRIES))
         names = (
             outcome.request_model,
             outcome.upstream_model,
@@ -154,6 +154,8 @@ class AccessLog:
         )
         if names not in self._clean:
             self._inspect(names, start)
+        if unusual:
+            self._inspect_labels(outcome, start)
         buffer += b"\n"
         self._lines += 1
         if outcome.upstream_request_id:
@@ -202,6 +204,14 @@ class AccessLog:
         if all(len(text) <= _LONGEST_VALUE for text in names):
             self._clean.add(names)
 
+    def _inspect_labels(self, outcome: Outcome, start: int) -> None:
+        """What the caller and other providers added to the last line."""
+        named = (outcome.user, *outcome.tags)
+        if named not in self._clean:
+            self._inspect(named, start)
+        for attempt in outcome.failed or ():
+            self._ids += (attempt.model, attempt.error, attempt.upstream_request_id)
+
     def _inspect_ids(self) -> None:
         """The same for ids that are all different, in one go."""
         redactor = self._redactor
@@ -217,7 +227,7 @@ class AccessLog:
     def _masked(self, data: bytes) -> bytes:
         """Masks string by string: on encoded JSON a replacement could split an escape."""
         line = msgspec.json.decode(data, type=Line)
-        return msgspec.json.encode(_mapped(line, self._redactor.text))
+        return msgspec.json.encode(mapped(line, self._redactor.text))
 
 
 def _line(outcome: Outcome, ts: str, spent: float) -> Line:
@@ -225,22 +235,11 @@ def _line(outcome: Outcome, ts: str, spent: float) -> Line:
     started = outcome.started
     finished = outcome.finished
     called = outcome.upstream_started
+    if outcome.failed:
+        called = first_called(outcome)
     first_byte = outcome.first_byte
     verdict = outcome.verdict
-    tokens = None
     usage = outcome.usage
-    if usage is not None:
-        read = usage.cache_read
-        written = usage.cache_write
-        thought = usage.reasoning
-        tokens = Tokens(
-            usage.input_uncached + read + written,
-            usage.output_text + thought,
-            read,
-            written,
-            thought,
-            usage.estimated,
-        )
     return Line(
         ts,
         _LEVELS[verdict],
@@ -259,7 +258,7 @@ def _line(outcome: Outcome, ts: str, spent: float) -> Line:
         outcome.status,
         verdict,
         outcome.error_code,
-        tokens,
+        tokens_of(usage) if usage is not None else None,
         (finished - started) * 1e6 // 1.0 / 1e3,
         (first_byte - started) * 1e6 // 1.0 / 1e3 if first_byte and outcome.stream else None,
         ((outcome.upstream_finished or finished) - called) * 1e6 // 1.0 / 1e3 if called else None,
@@ -279,14 +278,9 @@ def _losses(losses: Losses) -> list[str]:
     return [f"{x.path[:128]} {x.how}: {x.reason[:256]}" for x in losses[:_MOST_LOSSES]]
 
 
-def _mapped(line: Line, change: Callable[[str], str]) -> Line:
-    """The same line with `change` applied to every string; at most 8 entries of `caller`."""
-    values: dict[str, object] = {}
-    for name, value in structs.asdict(line).items():
-        if isinstance(value, str):
-            values[name] = change(value)
-        elif isinstance(value, list):
-            values[name] = [change(item) for item in value]
-        elif isinstance(value, dict):
-            values[name] = {change(k): change(v) for k, v in list(value.items())[:8]}
-    return structs.replace(line, **values)
+def _with_labels(line: Line, outcome: Outcome) -> Line:
+    """The line of a request with failed attempts or labels of its caller; most have neither."""
+    failed = [tried(outcome, attempt) for attempt in (outcome.failed or ())[:_MOST_ATTEMPTS]]
+    return structs.replace(
+        line, failed_attempts=failed or None, tags=outcome.tags, user=outcome.user
+    )

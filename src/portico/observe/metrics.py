@@ -9,20 +9,25 @@ from bisect import bisect_left
 from collections.abc import Callable
 
 from portico.model.outcome import Outcome, Verdict
+from portico.model.targets import TargetView
 from portico.model.usage import Usage
 from portico.observe import process, semconv
+from portico.observe.attempts import ended_as, failed_as
 from portico.observe.cells import (
     Bound,
     Labels,
     Series,
     Snapshot,
+    Values,
     anonymous,
     edges,
     encode,
     histogram,
     new_series,
 )
+from portico.observe.targets import target_cells
 from portico.observe.times import overhead
+from portico.wire.text import mask
 
 _REQUEST = edges(semconv.REQUEST_BUCKETS)
 _OVERHEAD = edges(semconv.OVERHEAD_BUCKETS)
@@ -69,7 +74,11 @@ class Metrics:
         self._limits: dict[str, float] = {}
         self._rejected: dict[str, float] = {}
         self._losses: dict[str, float] = {}
+        self._tried: dict[Values, float] = {}
+        self._retries_refused: dict[str, float] = {}
+        self._targets: Callable[[], list[TargetView]] = list
         self._logs: dict[str, Callable[[], int]] = {}
+        self._connections: Callable[[], tuple[int, int]] = lambda: (0, 0)
         self._reloads: dict[str, float] = {"success": 0, "failure": 0}
         self._reload_ok = True
         self._reload_time = 0.0
@@ -130,6 +139,8 @@ class Metrics:
         if outcome.losses:
             for loss in outcome.losses:
                 self._losses[loss.how] = self._losses.get(loss.how, 0) + 1
+        if outcome.failed is not None:
+            self._count_failed(outcome, series)
         return spent
 
     @property
@@ -155,6 +166,10 @@ class Metrics:
         reason = self._reason(reason)
         self._rejected[reason] = self._rejected.get(reason, 0) + 1
 
+    def retry_refused(self, model: str) -> None:
+        """The retry budget had nothing left for a request of this configured model."""
+        self._retries_refused[model] = self._retries_refused.get(model, 0) + 1
+
     def loop_lag(self, seconds: float) -> None:
         """How late a timer fired."""
         self._lag[bisect_left(_LAG, seconds)] += 1
@@ -172,10 +187,24 @@ class Metrics:
         """Exposes `dropped()`, the lines the log `name` has lost so far."""
         self._logs[name] = dropped
 
+    def watch_connections(self, count: Callable[[], tuple[int, int]]) -> None:
+        """Exposes `count()`: how many connections to providers are open, and how many are idle."""
+        self._connections = count
+
+    def watch_targets(self, views: Callable[[], list[TargetView]]) -> None:
+        """Exposes the targets that `views()` tells of; it is called for every snapshot."""
+        self._targets = views
+
+    def targets(self) -> list[TargetView]:
+        """Every target of this worker, now."""
+        return self._targets()
+
     def snapshot(self) -> bytes:
         """Everything counted so far, for `portico.observe.exposition.render` or `Retired`."""
         if self.before_snapshot is not None:
             self.before_snapshot()
+        targets = target_cells(self._targets())
+        opened, idle = self._connections()
         return encode(
             Snapshot(
                 series=list(self._series.values()),
@@ -186,6 +215,7 @@ class Metrics:
                     semconv.LOSSES.name: self._losses,
                     semconv.HTTP_REJECTED.name: self._rejected,
                     semconv.LOG_DROPPED.name: {log: lost() for log, lost in self._logs.items()},
+                    semconv.RETRY_REFUSED.name: self._retries_refused,
                     semconv.RELOADS.name: self._reloads,
                     semconv.CPU.name: {"": process.cpu_seconds()},
                 },
@@ -194,15 +224,31 @@ class Metrics:
                     semconv.CONNECTIONS.name: self._opened - self._closed,
                     semconv.RSS.name: process.resident_bytes(),
                     semconv.FDS.name: process.open_fds(),
+                    semconv.TASKS.name: process.tasks(),
+                    semconv.UPSTREAM_OPEN.name: opened,
+                    semconv.UPSTREAM_BUSY.name: opened - idle,
                 },
                 lowest={
                     semconv.RELOAD_OK.name: int(self._reload_ok),
                     semconv.REVISION.name: self._revision,
                     semconv.RELOAD_TIME.name: self._reload_time,
                 },
+                counts={semconv.UPSTREAM_ATTEMPTS.name: self._tried, **targets.counts},
+                levels=targets.levels,
+                means=targets.means,
                 loop_lag=self._lag,
             )
         )
+
+    def _count_failed(self, outcome: Outcome, series: Series) -> None:
+        """The tries before the last, which is counted with its request."""
+        failed = outcome.failed or ()
+        if not outcome.upstream_started:  # it ended between two tries
+            series.attempts[0] += len(failed)
+        for attempt in failed:
+            result = failed_as(attempt.error, attempt.status)
+            key = (attempt.provider, outcome.alias, result)
+            self._tried[key] = self._tried.get(key, 0) + 1
 
     def _find(self, key: _Key, outcome: Outcome) -> Series:
         """The slow path: bound the labels, find or make the series, remember the short way."""
@@ -234,10 +280,12 @@ class Metrics:
             operation=outcome.operation,
             semconv_provider=outcome.semconv_provider or outcome.provider,
             request_model=self._request_models(
-                outcome.request_model if outcome.provider else "", admit=served or configured
+                mask(outcome.request_model) if outcome.provider else "",  # a name may hold a key
+                admit=served or configured,
             ),
-            response_model=self._response_models(outcome.response_model),
+            response_model=self._response_models(mask(outcome.response_model)),
             error_type=self._error_type(outcome),
+            result=ended_as(outcome),
         )
 
     def _error_type(self, outcome: Outcome) -> str:

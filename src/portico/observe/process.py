@@ -1,5 +1,6 @@
 """What the operating system says about this process; scrape time only."""
 
+import asyncio
 import os
 import sys
 import time
@@ -23,6 +24,14 @@ def resident_bytes() -> int:
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+def tasks() -> int:
+    """Tasks of the running event loop, 0 where none runs."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0
 
 
 def open_fds() -> int:

@@ -5,9 +5,12 @@ of credentials (`wire.text.CREDENTIALS`) for those nobody registered: a caller's
 name, a key in a URL that a provider echoes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from json import dumps
+from typing import Any, TypeVar
 from urllib.parse import quote
+
+from msgspec import Struct, structs
 
 from portico.config.secret import Secret
 from portico.wire.text import MASK, mask
@@ -16,6 +19,8 @@ _SHORTEST = 6
 """Shorter values are not replaced: they would punch holes into ordinary words."""
 
 _MAX_SECRETS = 10_000
+
+T = TypeVar("T", bound=Struct)
 
 _TELLTALES = ("sk-", "AIza", "AKIA", "ya29.", "eyJ", " ", "%", "=", ":", ",")
 
@@ -61,3 +66,20 @@ class Redactor:
             if value in ids:
                 return True
         return any(telltale in ids for telltale in _TELLTALES)
+
+
+def mapped(value: T, change: Callable[[str], str], most: int | None = None) -> T:
+    """The same struct with `change` applied to every string in it, at any depth; of lists, tuples
+    and dicts the first `most` entries, or all."""
+    fields = structs.asdict(value)
+    return structs.replace(value, **{name: _walk(x, change, most) for name, x in fields.items()})
+
+
+def _walk(value: Any, change: Callable[[str], str], most: int | None) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)([_walk(each, change, most) for each in value[:most]])
+    if isinstance(value, dict):
+        return {change(k): _walk(v, change, most) for k, v in list(value.items())[:most]}
+    return mapped(value, change, most) if isinstance(value, Struct) else value

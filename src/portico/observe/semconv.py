@@ -34,6 +34,9 @@ ERROR_OTHER: Final = "_OTHER"
 """`error.type` when nothing bounded is known.
 https://github.com/open-telemetry/semantic-conventions/blob/v1.41.0/docs/registry/attributes/error.md"""
 
+MIRROR: Final = " (mirror)"
+"""How the endpoint of a mirrored request ends."""
+
 MODEL_OTHER: Final = "other"
 """Stands for every model name, reason or limit beyond the bound on distinct values."""
 
@@ -110,6 +113,14 @@ TOKENS = Family(
 ATTEMPTS = Family(
     "portico_attempts_total", "counter", "Upstream attempts by how they ended.", ("outcome",)
 )
+UPSTREAM_ATTEMPTS = Family(
+    "portico_upstream_attempts_total", "counter", "Upstream attempts by provider and result.",
+    ("provider", "model", "result"),
+)  # fmt: skip
+MIRRORED = Family(
+    "portico_mirrored_total", "counter", "Copies of requests sent to a mirror, by how they ended.",
+    ("result",),
+)  # fmt: skip
 CLIENT_CANCELLED = Family(
     "portico_client_cancelled_total", "counter", "Requests whose client left before the end.",
     ("endpoint", "provider", "model"),
@@ -139,6 +150,33 @@ GENAI_FIRST_TOKEN = Family(
     SERVER_TTFT, "histogram",
     "Streams only: time to the first token as the gateway's clients see it.",
     _GENAI, FIRST_TOKEN_BUCKETS, GENAI_METRICS,
+)  # fmt: skip
+
+# --- targets: a model at a provider ---------------------------------------------------------------
+_TARGET = ("target", "provider", "upstream_model")
+
+TARGET_STATE = Family(
+    "portico_target_state", "gauge", "Workers whose breaker for the target is in this state.",
+    (*_TARGET, "state"),
+)  # fmt: skip
+TARGET_IN_FLIGHT = Family(
+    "portico_target_in_flight", "gauge", "Attempts in progress at the target.", _TARGET
+)
+TARGET_LATENCY = Family(
+    "portico_target_latency_seconds", "gauge",
+    "Moving average of the time to the first byte; mean of the workers that have one.", _TARGET,
+)  # fmt: skip
+TARGET_OPENED = Family(
+    "portico_target_opened_total", "counter", "Times the target's breaker opened.", _TARGET
+)
+CREDENTIAL_COOLDOWNS = Family(
+    "portico_credential_cooldowns_total", "counter",
+    "Times a credential was put off, by its number in the configuration.",
+    (*_TARGET, "credential"),
+)  # fmt: skip
+RETRY_REFUSED = Family(
+    "portico_retry_budget_refused_total", "counter",
+    "Attempts not made because the retry budget was used up.", ("model",),
 )  # fmt: skip
 
 # --- plain counters and gauges of a worker --------------------------------------------------------
@@ -192,16 +230,26 @@ RSS = Family(
     "Resident memory, sum of the workers (shared pages count once per worker).",
     source=PROCESS_METRICS,
 )  # fmt: skip
+TASKS = Family("portico_asyncio_tasks", "gauge", "Tasks of the event loops, sum of the workers.")
+UPSTREAM_OPEN = Family(
+    "portico_upstream_connections_open", "gauge", "Connections to providers, those kept included."
+)
+UPSTREAM_BUSY = Family(
+    "portico_upstream_connections_busy", "gauge", "Connections to providers that are not idle."
+)
 FDS = Family(
     "process_open_fds", "gauge", "Open file descriptors, sum of the workers.",
     source=PROCESS_METRICS,
 )  # fmt: skip
 
 FAMILIES: Final[tuple[Family, ...]] = (
-    REQUESTS, REQUEST_DURATION, OVERHEAD, TTFT, TOKENS, ATTEMPTS, CLIENT_CANCELLED,
-    STREAM_TRUNCATED, GENAI_TOKEN_USAGE, PORTICO_TOKEN_USAGE, GENAI_DURATION, GENAI_FIRST_CHUNK,
-    GENAI_FIRST_TOKEN, STARTED, IN_FLIGHT, CONNECTIONS, CONNECTIONS_TOTAL, LIMIT_HITS,
+    REQUESTS, REQUEST_DURATION, OVERHEAD, TTFT, TOKENS, ATTEMPTS, UPSTREAM_ATTEMPTS, MIRRORED,
+    CLIENT_CANCELLED, STREAM_TRUNCATED, GENAI_TOKEN_USAGE, PORTICO_TOKEN_USAGE, GENAI_DURATION,
+    GENAI_FIRST_CHUNK, GENAI_FIRST_TOKEN, TARGET_STATE, TARGET_IN_FLIGHT, TARGET_LATENCY,
+    TARGET_OPENED, CREDENTIAL_COOLDOWNS, RETRY_REFUSED,
+    STARTED, IN_FLIGHT, CONNECTIONS, CONNECTIONS_TOTAL, LIMIT_HITS,
     LOSSES, HTTP_REJECTED, LOG_DROPPED, LOOP_LAG, RELOADS, RELOAD_OK, REVISION, RELOAD_TIME,
-    WORKERS, BUILD_INFO, CPU, RSS, FDS,
+    WORKERS, BUILD_INFO, CPU, RSS, FDS, TASKS,
+    UPSTREAM_OPEN, UPSTREAM_BUSY,
 )  # fmt: skip
 """Everything `/metrics` may show."""

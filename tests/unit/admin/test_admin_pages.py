@@ -9,11 +9,16 @@ import pytest
 from starlette.testclient import TestClient
 
 from portico.admin.app import create_admin
-from portico.admin.port import AdminPort
+from portico.admin.port import AdminPort, Told
 from portico.config.secret import Secret
+from portico.model.targets import TargetView
 from portico.observe.metrics import Metrics
+from portico.observe.recent import RequestDetail, RequestQuery, RequestRow
 
-PAGES = ("/", "/metrics", "/healthz/live", "/healthz/ready", "/config_dump")
+PAGES = (
+    "/", "/metrics", "/healthz/live", "/healthz/ready", "/config_dump", "/api/targets",
+    "/api/requests",
+)  # fmt: skip
 LOCAL = "http://127.0.0.1:15000"
 
 
@@ -23,6 +28,10 @@ class Port(AdminPort):
     def __init__(self) -> None:
         self.healthy = True
         self.dump: dict[str, object] = {}
+        self.told_targets: Told[list[TargetView]] = Told({0: [], 1: []})
+        self.told_rows: Told[list[RequestRow]] = Told({0: [], 1: []})
+        self.told_detail: Told[RequestDetail | None] = Told({0: None, 1: None})
+        self.asked: list[RequestQuery | str] = []
 
     async def snapshots(self) -> list[bytes]:
         if not self.healthy:
@@ -31,6 +40,17 @@ class Port(AdminPort):
         for worker in workers:
             worker.connections_opened()
         return [worker.snapshot() for worker in workers]
+
+    async def targets(self) -> Told[list[TargetView]]:
+        return self.told_targets
+
+    async def requests(self, query: RequestQuery) -> Told[list[RequestRow]]:
+        self.asked.append(query)
+        return self.told_rows
+
+    async def request(self, id: str) -> Told[RequestDetail | None]:
+        self.asked.append(id)
+        return self.told_detail
 
     def ready(self) -> tuple[bool, str]:
         return (True, "") if self.healthy else (False, "draining")

@@ -248,11 +248,11 @@ PROVIDER = f"{IN}.backends[0].ai.provider"
         ),
         (
             binds_text("bedrock", "{region: us-east-1}", "{}"),
-            f"{IN}.policies.backendAuth: exactly one of key, aws and gcp is needed",
+            f"{IN}.policies.backendAuth: exactly one of key, keys, aws and gcp is needed",
         ),
         (
             binds_text("bedrock", "{region: us-east-1}", "{key: k, aws: {}}"),
-            f"{IN}.policies.backendAuth: exactly one of key, aws and gcp is needed",
+            f"{IN}.policies.backendAuth: exactly one of key, keys, aws and gcp is needed",
         ),
         (
             binds_text("bedrock", "{region: us-east-1}", "{aws: {accessKeyId: a}}"),

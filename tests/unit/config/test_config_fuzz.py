@@ -3,10 +3,10 @@
 import json
 
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portico.config import schema
+from portico.config import blocks, schema, schema_process, schema_routing, schema_shaping
 from portico.config.errors import ConfigError, Problem
 from portico.config.jsonschema import json_schema
 from portico.config.known import every_key
@@ -29,7 +29,7 @@ def _words() -> list[str]:
 KEYS = st.sampled_from(_words()) | st.text(max_size=5)
 WRITTEN = str.split(
     "$A ${B:-c} $B file:/dev/null env:A openAI HTTPS * a*b 5m responses passthrough bedrock "
-    "https://x/v1 h:443 /v1/x :0 off"
+    "https://x/v1 h:443 /v1/x :0 off response.code>=500 5xx"
 )
 LEAVES = (
     st.none()
@@ -55,7 +55,12 @@ def _shaped(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
     )
     llm = st.fixed_dictionaries(
         {"models": st.lists(model | block, max_size=2)},
-        optional={"port": inner, "providers": st.lists(model, max_size=2), "policies": block},
+        optional={
+            "port": inner,
+            "providers": st.lists(model, max_size=2),
+            "virtualModels": some,
+            "policies": st.dictionaries(KEYS, block | inner, max_size=3),
+        },
     )
     ai = st.fixed_dictionaries({}, optional={"provider": block, "groups": some, "baseUrl": inner})
     route = st.fixed_dictionaries(
@@ -79,6 +84,7 @@ def answers(text: str, form: str) -> None:
     assert isinstance(found, Settings) or problems
 
 
+@settings(deadline=None)
 @given(TREES | _shaped(TREES))
 def test_random_trees_never_raise_anything_but_a_config_error(tree: object) -> None:
     answers(json.dumps(tree), "json")
@@ -98,8 +104,9 @@ def test_random_punctuation_never_raises_anything_but_a_config_error(text: str) 
 
 
 def test_every_block_of_the_schema_is_closed() -> None:
-    blocks = [v for v in vars(schema).values() if isinstance(v, type)]
-    for block in blocks:
-        if issubclass(block, schema.Block):
-            assert block.__struct_config__.forbid_unknown_fields
-            assert block.__struct_config__.frozen
+    modules = (schema, schema_process, schema_routing, schema_shaping)
+    kinds = [v for module in modules for v in vars(module).values() if isinstance(v, type)]
+    for kind in kinds:
+        if issubclass(kind, blocks.Block):
+            assert kind.__struct_config__.forbid_unknown_fields
+            assert kind.__struct_config__.frozen

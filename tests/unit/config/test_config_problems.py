@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from portico.config import schema
+from portico.config import schema, schema_process, schema_routing, schema_shaping
 from portico.config.errors import ConfigError
 from portico.config.known import NOT_YET, every_key
 from portico.config.load import loads
@@ -39,7 +39,7 @@ def test_every_problem_of_a_document_is_reported_at_once() -> None:
     text = """\
 llm:
   port: high
-  virtualModels: []
+  gateways: []
   models:
   - name: a
     provider: openAI
@@ -55,7 +55,7 @@ mcp: {}
     kinds = ", ".join(f'"{kind}"' for kind in sorted(get_args(schema.ServedKind)))
     assert problems(text) == [
         "f:2: $.llm.port: expected an integer, got a string",
-        f"f:3: $.llm.virtualModels: {NOT_YET}",
+        f"f:3: $.llm.gateways: {NOT_YET}",
         'f:7: $.llm.models[0].parms: unknown key, did you mean "params"?',
         (
             "f:8: $.llm.models[1].name: expected a string, and YAML reads a bare no as false; "
@@ -110,6 +110,26 @@ PLACES: dict[type, tuple[str, str]] = {
     schema.ModelEntry: ("llm: {{models: [{{{key}: 1}}]}}", "$.llm.models[0].{key}"),
     schema.Params: ("llm: {{models: [{{params: {{{key}: 1}}}}]}}", "$.llm.models[0].params.{key}"),
     schema.LlmPolicies: ("llm: {{models: [], policies: {{{key}: 1}}}}", "$.llm.policies.{key}"),
+    schema.LlmAi: (
+        "llm: {{models: [], policies: {{ai: {{{key}: 1}}}}}}",
+        "$.llm.policies.ai.{key}",
+    ),
+    schema_shaping.ProviderDefaults: (
+        "llm: {{models: [], providers: [{{defaults: {{{key}: 1}}}}]}}",
+        "$.llm.providers[0].defaults.{key}",
+    ),
+    schema_routing.VirtualModel: (
+        "llm: {{models: [], virtualModels: [{{{key}: 1}}]}}",
+        "$.llm.virtualModels[0].{key}",
+    ),
+    schema_routing.Retry: (
+        "llm: {{models: [], policies: {{retry: {{{key}: 1}}}}}}",
+        "$.llm.policies.retry.{key}",
+    ),
+    schema_routing.Eviction: (
+        "llm: {{models: [], policies: {{health: {{eviction: {{{key}: 1}}}}}}}}",
+        "$.llm.policies.health.eviction.{key}",
+    ),
     schema.ApiKeyPolicy: (
         "llm: {{models: [], policies: {{apiKey: {{{key}: 1}}}}}}",
         "$.llm.policies.apiKey.{key}",
@@ -122,11 +142,11 @@ PLACES: dict[type, tuple[str, str]] = {
     schema.ClientTls: ("llm: {{models: [{{tls: {{{key}: 1}}}}]}}", "$.llm.models[0].tls.{key}"),
     schema.Bind: ("binds: [{{{key}: 1}}]", "$.binds[0].{key}"),
     schema.Listener: ("binds: [{{listeners: [{{{key}: 1}}]}}]", "$.binds[0].listeners[0].{key}"),
-    schema.Process: ("config: {{{key}: 1}}", "$.config.{key}"),
-    schema.Logging: ("config: {{logging: {{{key}: 1}}}}", "$.config.logging.{key}"),
-    schema.Database: ("config: {{database: {{{key}: 1}}}}", "$.config.database.{key}"),
-    schema.FrontendPolicies: ("frontendPolicies: {{{key}: 1}}", "$.frontendPolicies.{key}"),
-    schema.FrontendHttp: (
+    schema_process.Process: ("config: {{{key}: 1}}", "$.config.{key}"),
+    schema_process.Logging: ("config: {{logging: {{{key}: 1}}}}", "$.config.logging.{key}"),
+    schema_process.Database: ("config: {{database: {{{key}: 1}}}}", "$.config.database.{key}"),
+    schema_process.FrontendPolicies: ("frontendPolicies: {{{key}: 1}}", "$.frontendPolicies.{key}"),
+    schema_process.FrontendHttp: (
         "frontendPolicies: {{http: {{{key}: 1}}}}",
         "$.frontendPolicies.http.{key}",
     ),
@@ -214,25 +234,6 @@ def test_an_api_that_comes_later_is_named_as_such(api: str) -> None:
 )
 def test_addresses_that_moved_say_where_to(key: str, hint: str) -> None:
     assert hint in only(MODELS + f"config: {{{key}: ':15020'}}")
-
-
-# --- failover and weights come later ------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "backends",
-    [
-        f"[{OPENAI}, {OPENAI}]",
-        "[{ai: {provider: {openAI: {}}}, weight: 1}]",
-        "[{ai: {groups: [{providers: [{provider: {openAI: {}}}, {provider: {openAI: {}}}]}]}}]",
-        (
-            "[{ai: {groups: [{providers: [{provider: {openAI: {}}}]},"
-            " {providers: [{provider: {openAI: {}}}]}]}}]"
-        ),
-    ],
-)
-def test_more_than_one_provider_per_route_comes_later(backends: str) -> None:
-    assert NOT_YET in only(binds(f"{{backends: {backends}}}"))
 
 
 # --- YAML's own traps ---------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from portico.dialects.base import Answer
 from portico.dialects.registry import CHAT, DIALECTS, MESSAGES, RESPONSES
 from portico.model.usage import Usage
 
-BIG = 1 << 53
+BIG = 1_000_000_000
 
 
 def usage(into: int = 0, read: int = 0, write: int = 0, out: int = 0, thought: int = 0) -> Usage:

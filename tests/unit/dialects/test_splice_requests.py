@@ -90,7 +90,6 @@ def test_a_bad_model_is_a_400_that_names_it(route: str, model: Any, message: str
         ("responses", "input"),
         ("messages", "model"),
         ("messages", "messages"),
-        ("messages", "max_tokens"),
     ],
 )
 def test_a_missing_parameter_is_named(route: str, name: str) -> None:

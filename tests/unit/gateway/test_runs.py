@@ -2,21 +2,28 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from random import Random
 from time import time
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec import structs
 from tests.support.stateful import until
 
+from portico.config.settings import HealthSettings, RetrySettings
 from portico.dialects.responses.stored_snapshot import cancelled, failed, queued
 from portico.errors import Overloaded
 from portico.gateway import background, runs
+from portico.gateway.call import Call
 from portico.gateway.run import Run
 from portico.gateway.runs import Runs, ended_as
 from portico.limits import Limits
 from portico.model.outcome import Outcome
+from portico.routing.attempts import Attempts
+from portico.routing.budget import RetryBudget
+from portico.routing.health import Cooldown, Health
+from portico.routing.plan import Backend, Credential, One
 from portico.state.port import StateStore, StoreUnavailable
 from portico.state.recording import Turn, record_of
 from portico.state.records import Logged, Record, tenant_key
@@ -384,15 +391,35 @@ class _Caller:
 
 def _gateway(store: Late, all_runs: Runs) -> Any:
     state = SimpleNamespace(store=store, runs=all_runs)
-    return SimpleNamespace(state=state, recorder=_Recorder(), now=time)
+    return SimpleNamespace(state=state, recorder=_Recorder(), now=time, inflated=0)
+
+
+def _machine() -> Attempts:
+    """A request that was about to be served by the one target there is."""
+    target = SimpleNamespace(
+        label="p",
+        semconv="p",
+        upstream_model=lambda name: name,
+        meta=lambda model: b"",
+        response_rules=None,
+    )
+    health = Health(HealthSettings())
+    backend = Backend(
+        "m", "m", "p", [Credential(target, ("o",), Cooldown())], health, lambda _: 0.0
+    )
+    machine = Attempts(
+        One(backend).fixed or (), RetrySettings(), RetryBudget(0.2, 3.0, 0.0), 1e9, Random(1)
+    )
+    machine.begin(0.0)
+    return machine
 
 
 def _work(gateway: Any, run: Run, lane: Any) -> tuple["asyncio.Task[None]", _Caller]:
     caller = _Caller()
-    call: Any = SimpleNamespace(outcome=Outcome("r", "POST", "p", 0.0), caller=caller)
+    call = Call(Outcome("r", "POST", "p", 0.0), cast(Any, None), caller=cast(Any, caller), name="m")
     nothing: Any = None
     run.task = asyncio.ensure_future(
-        background._work(gateway, run, call, nothing, nothing, nothing, nothing, lane)
+        background._work(gateway, run, call, _machine(), nothing, nothing, nothing, lane)
     )
     return run.task, caller
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.observe.observed import OPENMETRICS, failure, outcome, recorded
+from tests.unit.observe.test_target_metrics import view
 
 from portico.model.losses import Loss
 from portico.observe import semconv
@@ -21,7 +22,10 @@ def exposed() -> bytes:
         failure(),
         outcome(verdict="truncated", losses=[Loss("stop", "dropped", "none here")]),
         outcome(status=499, verdict="client_cancelled"),
+        outcome(endpoint="chat_completions (mirror)"),
     )
+    metrics.watch_targets(lambda: [view()])
+    metrics.retry_refused("gpt-*")
     metrics.limit_hit("body_bytes")
     metrics.http_rejected("bad_framing")
     metrics.watch_log("access", lambda: 0)

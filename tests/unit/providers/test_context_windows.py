@@ -6,9 +6,9 @@ from importlib.metadata import version
 
 import pytest
 
-from portico.providers import windows
+from portico.providers.catalogue import MAKERS, OWN, Section
 from portico.providers.table import PROVIDERS
-from portico.providers.windows import Section, context_window
+from portico.providers.windows import TABLE, context_window, read_window
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_answers_are_remembered_within_bounds() -> None:
 
 
 def test_the_first_entry_with_a_fitting_rule_answers() -> None:
-    section = Section()
+    section = Section(read_window)
     for line in ("1 =a =b", "2 ^a-", "3 =a-x", "4 $z&*y", "0 =none", "5 ^n", r"6 ~^d\d$"):
         section.add(line)
     found = {name: section.find(name) for name in ("a", "b", "a-x", "yz", "z", "none", "no", "d1")}
@@ -81,7 +81,7 @@ def test_the_first_entry_with_a_fitting_rule_answers() -> None:
 
 
 def test_a_date_without_dashes_is_read_as_one_with_them() -> None:
-    section = Section()
+    section = Section(read_window)
     section.add("7 =m-2025-12-11")
     assert section.find("m-20251211") == 7
     assert section.find("m-20251212") is None
@@ -90,21 +90,20 @@ def test_a_date_without_dashes_is_read_as_one_with_them() -> None:
 def test_the_table_is_read_only_when_a_window_is_wanted() -> None:
     code = (
         "import portico.providers.windows as w, sys;"
-        "print(w._table.cache_info().currsize, 'genai_prices' in sys.modules, end=' ');"
+        "print(w.TABLE.loaded, 'genai_prices' in sys.modules, end=' ');"
         "w.context_window('openAI', 'gpt-4o');"
         "print('genai_prices' in sys.modules, 'pydantic' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
     )
-    assert done.stdout.split() == ["0", "False", "False", "False"]
+    assert done.stdout.split() == ["False"] * 4
 
 
 def test_the_sections_that_are_asked_are_in_the_table() -> None:
-    table = windows._table()
-    asked = {name for names in windows._OWN.values() for name in names} | set(windows._MAKERS)
-    assert asked <= table.keys()
-    assert windows._OWN.keys() <= PROVIDERS.keys()
+    asked = {name for names in OWN.values() for name in names} | set(MAKERS)
+    assert asked <= TABLE.sections.keys()
+    assert OWN.keys() <= PROVIDERS.keys()
 
 
 def test_the_table_says_what_the_package_it_was_made_from_says() -> None:
@@ -118,7 +117,7 @@ def test_the_table_says_what_the_package_it_was_made_from_says() -> None:
     known = {p.id: p for p in script.data_snapshot.get_snapshot().providers}
     tried = 0
     for name in script.PROVIDERS:
-        section = windows._table()[name]
+        section = TABLE.sections[name]
         alone: types.Provider = known[name]
         for model in alone.models:
             for rule in script.rules(model.match):

@@ -43,6 +43,7 @@ ERROR_STATUS: dict[str, int] = {
     "context_length_exceeded": 400,
     "not_found_error": 404,
     "overloaded_error": 503,
+    "overloaded": 503,
     "over_capacity": 503,
     "service_unavailable": 503,
     "timeout": 504,

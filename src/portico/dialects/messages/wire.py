@@ -15,7 +15,7 @@ class MessagesHead(Struct, gc=False):
 
     model: str
     messages: list[Raw]
-    max_tokens: int
+    max_tokens: int | None = None
     cache_control: Object | None = None
     container: str | Object | None = None
     context_management: Object | None = None

@@ -215,7 +215,7 @@ BODIES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(body=BODIES)
 def test_whatever_a_client_sends_only_a_named_refusal_comes_of_it(body: dict[str, Any]) -> None:
     raw = json.dumps(body).encode()
