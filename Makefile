@@ -50,7 +50,7 @@ fuzz: $(VENV)/.fuzz ## Wrong input for every reader, led by coverage, 30 s each 
 	$(BIN)/python -m tests.fuzz
 
 abuse: $(VENV)/.dev ## Long fault and attack profiles
-	$(BIN)/python -m pytest -m abuse
+	PORTICO_ABUSE=full $(BIN)/python -m pytest -m abuse
 
 bench: $(VENV)/.dev ## Gateway against nginx and direct, in one run -> bench/results.md
 	$(BIN)/python -m bench

@@ -229,7 +229,7 @@ class UpstreamUnavailable(UpstreamFault):
 
 class UpstreamTimeout(UpstreamFault):
     """504: the provider was silent for longer than a deadline. `hurried`: the deadline was the
-    caller's own, or the little that was left of the request's: it says nothing of the provider."""
+    caller's own, or what was left of the request's: it says nothing of the provider."""
 
     status = 504
     default_code = "upstream_timeout"

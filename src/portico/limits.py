@@ -44,7 +44,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rena
     remote_content_bytes: int = 20 * MIB
     upstream_connections: int = 4096
     upstream_idle_connections: int = 256
-    recent_requests: int = 1000
+    recent_requests: int = 200
 
 
 class Deadlines(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):

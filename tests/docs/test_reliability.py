@@ -19,7 +19,7 @@ from portico.cli.check import OK, check
 from portico.config.settings import RETRIED, HealthSettings, RetrySettings
 from portico.errors import BadRequest
 from portico.gateway.controls import CONTROL_FIELDS, CONTROL_HEADERS, read_controls
-from portico.routing.attempts import Attempts, Command, Try, Wait
+from portico.routing.attempts import Attempts, Command, GiveUp, Try, Wait
 from portico.routing.budget import RetryBudget
 from portico.routing.failures import Failure
 from portico.routing.health import Cooldown, Health
@@ -128,6 +128,7 @@ def test_what_the_page_calls_refused_is_refused() -> None:
     [
         ("no connection", Failure("connect")),
         ("no first byte", Failure("timeout")),
+        ("a shorter deadline", Failure("late")),
         ("the answer ends", Failure("truncated")),
         ("no valid answer", Failure("protocol")),
         ("408, 409, 5xx", Failure("status", 529)),
@@ -136,7 +137,10 @@ def test_what_the_page_calls_refused_is_refused() -> None:
         ("the conversation", Failure("context", 400)),
         ("the provider does not have", Failure("missing", 404)),
         ("other 4xx", Failure("status", 422)),
+        ("other 4xx", Failure("status", 402)),
+        ("other 4xx", Failure("status", 403)),
         ("too many connections", Failure("full")),
+        ("a loss", Failure("unfit")),
         ("what this gateway refuses", Failure("final", 400)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -149,12 +153,25 @@ def test_the_table_says_what_the_machine_does(row: str, failure: Failure) -> Non
     assert (type(elsewhere) is Try) == again.startswith(("yes", "at other targets"))
     assert (type(alone) is Wait) == again.startswith("yes")
     assert (health.failures > 0) == counts.startswith(("yes", "5xx"))
+    assert health.successes == 0  # "neither bad nor good"
     if "`codes`" in again:
         assert type(_after(failure, 2, frozenset((failure.status,)))[0]) is Try
 
 
+def test_the_budget_is_for_asking_again_and_not_for_moving_on() -> None:
+    spent = RetryBudget(0.0, 0.0, 0.0)
+    assert type(_after(Failure("truncated"), 2, budget=spent)[0]) is Try
+    alone, _ = _after(Failure("truncated"), 1, budget=spent)
+    assert type(alone) is GiveUp
+    assert alone.reason == "budget"
+    assert spent.refused == 1
+
+
 def _after(
-    failure: Failure, targets: int, codes: frozenset[int] = RETRIED
+    failure: Failure,
+    targets: int,
+    codes: frozenset[int] = RETRIED,
+    budget: RetryBudget | None = None,
 ) -> tuple[Command, Health]:
     """What follows a first try that failed, and its target's health."""
     healths = [Health(HealthSettings()) for _ in range(targets)]
@@ -162,7 +179,7 @@ def _after(
         (Choice(Backend(str(i), str(i), "", [Credential(None, (), Cooldown())], health, float)),)
         for i, health in enumerate(healths)
     )
-    budget = RetryBudget(0.2, 3.0, 0.0)
+    budget = budget or RetryBudget(0.2, 3.0, 0.0)
     machine = Attempts(tiers, RetrySettings(codes=codes), budget, 3600.0, Random(1))
     machine.begin(1.0)
     return machine.failed(2.0, failure), healths[0]

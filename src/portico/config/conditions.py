@@ -19,7 +19,7 @@ def condition(written: str | Matcher, path: Path, report: Report) -> When:
     if isinstance(written, Matcher):
         return _matcher(written, path, report, 0)
     try:
-        expressions.check(written)
+        expressions.check(written, expressions.OF_A_REQUEST)
     except ValueError as error:
         report.add(path, str(error))
     return written

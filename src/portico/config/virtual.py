@@ -121,9 +121,8 @@ def _one(
         sort=block.sort if isinstance(block, Failover) else None,
         visibility=entry.visibility,
         retry=None if entry.retry is None else resilience.retry(entry.retry, policies.retry),
-        timeout=None
-        if entry.timeout is None
-        else resilience.timeout(entry.timeout, policies.timeout),
+        # Its own block alone: with the rules for every model it would win over those of a model.
+        timeout=None if entry.timeout is None else resilience.timeout(entry.timeout),
         mirror=mirror(entry.request_mirror, entry.name, path, names),
     )
 

@@ -19,8 +19,26 @@ from portico.wire.text import plain, scrub, strip_tags
 TEXT_CHARACTERS = 300
 MESSAGE_CHARACTERS = 2000
 
-# Google answers 400 to a bad key: https://ai.google.dev/gemini-api/docs/troubleshooting (2026-11)
-_BAD_KEY = (b"API_KEY_INVALID", b'"invalid_api_key"')
+_BAD_KEY = frozenset((
+    # Google, as the reason of a detail: https://ai.google.dev/gemini-api/docs/troubleshooting
+    "API_KEY_INVALID",
+    # OpenAI's word: https://platform.openai.com/docs/guides/error-codes
+    "invalid_api_key",
+))  # fmt: skip
+"""Names by which a 400 is about the key. Only where a name stands: a message may quote what the
+caller wrote, and a caller must not be able to put a key to rest. 2026-11-21"""
+
+MISSING = "model_not_found"
+_MISSING_TYPES = frozenset((
+    # Ollama: https://github.com/ollama/ollama/blob/main/openai/openai.go
+    "not_found_error",
+    # vLLM, SGLang: https://github.com/vllm-project/vllm/issues/3485
+    "NotFoundError",
+    MISSING,
+))  # fmt: skip
+"""`type` of a 404 that says no more, or only its status, as `code`. 2026-11-21"""
+# Ollama's own API: https://github.com/ollama/ollama/blob/main/docs/api.md (2026-11-21)
+_MISSING_TEXT = re.compile(r"model ['\"][^'\"]{1,256}['\"] not found")
 
 TOO_LONG = "context_length_exceeded"
 _TOO_LONG = re.compile("|".join((
@@ -50,11 +68,11 @@ _REFUSALS = frozenset((400, 413, 422))
 def read_error(status: int, body: bytes) -> UpstreamFault:
     """A typed error from an upstream error answer; never raises.
 
-    401 and 403, and a 400 about the key, concern the operator's credential, not the caller's:
+    401 and 403, and a 400 that names the key, concern the operator's credential, not the caller's:
     they become `UpstreamAuth` (502), with the provider's text for the log only. Everything else is
     `UpstreamRejected` with the provider's status, message, code and param; a context that is too
-    long has one code, whoever says so. `retry_after` is set from a Google `RetryInfo`; the header
-    is the caller's to add.
+    long, and a model that is not there, have one code, whoever says so. `retry_after` is set from a
+    Google `RetryInfo`; the header is the caller's to add.
     """
     try:
         value = json.decode(body)
@@ -65,14 +83,19 @@ def read_error(status: int, body: bytes) -> UpstreamFault:
         error = _error_object(value)
         message = _message(error)
     message = plain(scrub(message), MESSAGE_CHARACTERS)
-    if status in (401, 403) or (status == 400 and any(mark in body for mark in _BAD_KEY)):
+    if status in (401, 403) or (status == 400 and _bad_key(error)):
         return UpstreamAuth(
             "The provider refused the gateway's credential.", debug=f"{status}: {message}"
         )
+    code = _code(error)
+    if status in _REFUSALS and _TOO_LONG.search(message):
+        code = TOO_LONG
+    elif status == 404 and code in (None, "404") and _missing(error, message):
+        code = MISSING
     return UpstreamRejected(
         message or f"The provider answered with status {status}.",
         status=status,
-        code=TOO_LONG if status in _REFUSALS and _TOO_LONG.search(message) else _code(error),
+        code=code,
         param=_short(error.get("param")),
         debug=f"upstream status {status}",
         retry_after=_retry_after(error),
@@ -114,6 +137,27 @@ def _code(error: dict[str, Any]) -> str | None:
     if isinstance(code, int) and not isinstance(code, bool):
         return _short(error.get("status")) or str(code)[:32]
     return _short(code)
+
+
+def _bad_key(error: dict[str, Any]) -> bool:
+    names = [error.get(key) for key in ("code", "status", "type")]
+    details = error.get("details")
+    if isinstance(details, list):
+        names += [each.get("reason") for each in details[:16] if isinstance(each, dict)]
+    return any(isinstance(name, str) and name in _BAD_KEY for name in names)
+
+
+def _missing(error: dict[str, Any], message: str) -> bool:
+    """Whether a 404 without a code of its own means the model, and nothing else the request names.
+
+    The text is read only from its beginning, and only where there is no type.
+    """
+    if error.get("param") not in (None, "", "model"):
+        return False
+    kind = error.get("type")
+    if isinstance(kind, str):
+        return kind in _MISSING_TYPES
+    return _MISSING_TEXT.match(message) is not None
 
 
 def _short(value: Any) -> str | None:

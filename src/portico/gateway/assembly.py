@@ -4,13 +4,20 @@ credential, and the `Backend` that holds them."""
 import hashlib
 from collections.abc import Callable, Mapping
 from math import inf
+from time import monotonic
 from urllib.parse import quote, urlsplit
 
 from msgspec import structs
 
 from portico import __version__
 from portico.config.errors import ConfigError, Problem
-from portico.config.settings import AwsKeys, HealthSettings, ModelSettings, ProviderSettings
+from portico.config.settings import (
+    AwsKeys,
+    HealthSettings,
+    ModelSettings,
+    ProviderSettings,
+    RetrySettings,
+)
 from portico.errors import PorticoError
 from portico.gateway.shaping import Shaper
 from portico.gateway.target import Authorize, Target, Template, Way, Ways
@@ -25,6 +32,7 @@ from portico.providers.signing import aws
 from portico.providers.signing.google import GoogleCredential
 from portico.providers.signing.sigv4 import Keys
 from portico.providers.table import CUSTOM, custom_formats, provider
+from portico.routing.budget import RetryBudget
 from portico.routing.health import Board
 from portico.routing.plan import Backend, Credential
 from portico.wire.header_rules import RequestRules, ResponseRules
@@ -47,6 +55,15 @@ class Targets:
         self.healths: dict[str, HealthSettings] = {}
         """Of every backend that was made: its key on the board, and how it is judged."""
         self.cooldowns: set[str] = set()
+        self.budgets: set[str] = set()
+
+    def budget(self, key: str, rules: RetrySettings) -> RetryBudget:
+        """The retry budget of an entry. A reload that leaves its rules alone does not fill it."""
+        key = f"{key} {rules.budget} {rules.budget_per_second}"
+        self.budgets.add(key)
+        return self._board.budgets.setdefault(
+            key, RetryBudget(rules.budget, rules.budget_per_second, monotonic())
+        )
 
     def backend(self, model: ModelSettings, route: str) -> Backend:
         """One model with all its credentials; `route` tells models of one name apart. Raises

@@ -6,10 +6,11 @@ several targets, and to those that fail.
 """
 
 import asyncio
+import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from time import monotonic, time
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from portico.dialects.base import Dialect, SpliceRequest
 from portico.errors import (
@@ -33,13 +34,45 @@ from portico.routing.failures import failure_of
 if TYPE_CHECKING:
     from portico.gateway.engine import Gateway
 
-Once: TypeAlias = Callable[[Call, Request, Reply, Dialect, Target, SpliceRequest], Awaitable[None]]
+log = logging.getLogger("portico.gateway")
+
+Once: TypeAlias = Callable[
+    [Call, Request, Reply, Dialect, Target, SpliceRequest], Coroutine[Any, Any, None]
+]
 """One attempt at one target."""
 
-_ONE = b"x-portico-attempts: 1\r\n"
+
+def serve(
+    gateway: "Gateway",
+    call: Call,
+    request: Request,
+    reply: Reply,
+    dialect: Dialect,
+    ask: SpliceRequest,
+    once: Once,
+) -> Coroutine[Any, Any, None]:
+    """Ask the targets of the request until one answers. Raises the `PorticoError` of the last."""
+    entry = call.entry
+    if entry is None:
+        raise InternalError("Internal error.", debug="served without an entry")
+    now = monotonic()
+    call.deadline = deadline = now + (entry.timeout.request or call.snapshot.deadlines.total)
+    decided = entry.decided
+    if (
+        decided is None
+        or not ask.fields.keys().isdisjoint(CONTROL_FIELDS)
+        or not request.headers.keys().isdisjoint(CONTROL_HEADERS)
+        or not (entry.single or not (call.provider or goes_on(ask)))
+    ):
+        return _planned(gateway, call, request, reply, dialect, ask, once)
+    machine = Attempts(
+        decided, entry.retry, entry.budget, deadline, RANDOM, entry.wishes, (), entry.larger
+    )
+    first = _begin(gateway, call, request, dialect, ask, machine, once, now)
+    return drive(gateway, call, request, reply, dialect, ask, machine, first, once)
 
 
-async def serve(
+async def _planned(
     gateway: "Gateway",
     call: Call,
     request: Request,
@@ -48,41 +81,35 @@ async def serve(
     ask: SpliceRequest,
     once: Once,
 ) -> None:
-    """Ask the targets of the request until one answers. Raises the `PorticoError` of the last."""
-    entry = call.entry
-    if entry is None:
-        raise InternalError("Internal error.", debug="served without an entry")
-    now = monotonic()
-    call.deadline = now + (entry.timeout.request or call.snapshot.deadlines.total)
-    decided = entry.decided
-    if (
-        decided is not None
-        and ask.fields.keys().isdisjoint(CONTROL_FIELDS)
-        and request.headers.keys().isdisjoint(CONTROL_HEADERS)
-        and (entry.single or not (call.provider or goes_on(ask)))
-    ):
-        machine = Attempts(
-            decided,
-            entry.retry,
-            entry.budget,
-            call.deadline,
-            RANDOM,
-            entry.wishes,
-            (),
-            entry.larger,
-        )
-    else:
-        machine = await planned(gateway, call, request, dialect, ask)
+    """The same for a request that leaves a choice."""
+    machine = await planned(gateway, call, request, dialect, ask)
+    first = _begin(gateway, call, request, dialect, ask, machine, once, monotonic())
+    await drive(gateway, call, request, reply, dialect, ask, machine, first, once)
+
+
+def _begin(
+    gateway: "Gateway",
+    call: Call,
+    request: Request,
+    dialect: Dialect,
+    ask: SpliceRequest,
+    machine: Attempts,
+    once: Once,
+    now: float,
+) -> Try:
+    """Have the machine begin. Raises `PorticoError` where nobody may be asked."""
     if call.caller is not None and call.caller.allowed_models is not None:
         refuse_further_models(ask.fields, call.caller)
+    if call.endpoint is not None and call.endpoint.kind == "count":
+        machine.quiet = True  # whether it counts does not say whether it answers
     call.machine = machine
     call.pristine = pristine(ask)
-    if entry.mirror is not None:
+    if call.entry is not None and call.entry.mirror is not None:
         gateway.mirrors.consider(gateway, call, request, dialect, ask, once)
     command = machine.begin(now)
     if type(command) is not Try:
         raise nobody(command)
-    await drive(gateway, call, request, reply, dialect, ask, machine, command, once)
+    return command
 
 
 async def drive(
@@ -106,7 +133,7 @@ async def drive(
         except PorticoError as error:
             if reply.started:
                 machine.first_byte()
-            following = machine.failed(monotonic(), failure_of(error, time()))
+            following = _failed(machine, error)
             if type(following) is GiveUp:
                 if following.reason == "budget":
                     gateway.recorder.retry_refused(outcome.alias)
@@ -132,7 +159,7 @@ async def drive(
             machine.gone()
             raise
         else:
-            _finish(machine, outcome)
+            _finish(call, machine)
             return
 
 
@@ -149,7 +176,7 @@ def aim(call: Call, command: Try, count: int) -> Target:
     outcome.semconv_provider = target.semconv
     outcome.upstream_model = model = target.upstream_model(command.choice.asked or call.name)
     outcome.attempts = count
-    call.meta = target.meta(model) + (_ONE if count == 1 else b"x-portico-attempts: %d\r\n" % count)
+    call.meta = target.meta(model) if count == 1 else target.meta(model, count)
     call.rules = target.response_rules
     entry = call.entry
     call.patience = entry.patience.get(target, target) if entry and entry.patience else target
@@ -164,9 +191,8 @@ def once_more(call: Call, target: Target, error: PorticoError) -> None:
     outcome.upstream_request_id = ""
     outcome.attempts += 1
     if machine is not None:
-        machine.count = outcome.attempts
-    call.meta = target.meta(outcome.upstream_model)
-    call.meta += b"x-portico-attempts: %d\r\n" % outcome.attempts
+        machine.repeated()
+    call.meta = target.meta(outcome.upstream_model, outcome.attempts)
 
 
 def nobody(command: Command) -> PorticoError:
@@ -210,7 +236,7 @@ def _rewind(gateway: "Gateway", call: Call, reply: Reply, ask: SpliceRequest, he
         (ask.fields, ask.body, ask.changes, ask.told, ask.hides_usage, ask.choices) = call.pristine
     gateway.inflated -= call.inflated - held
     call.inflated = held
-    call.recording = call.fallback = call.relay = None
+    call.recording = call.fallback = call.relay = call.fault = None
     call.tell_losses = True
     reply.attach(None)
     outcome = call.outcome
@@ -222,24 +248,48 @@ def _rewind(gateway: "Gateway", call: Call, reply: Reply, ask: SpliceRequest, he
     outcome.error_code, outcome.error_debug, outcome.verdict = None, "", "ok"
 
 
-_BROKEN = frozenset(("upstream_truncated", "upstream_timeout", "upstream_protocol_error"))
-"""Errors in the middle of an answer that are the target's doing."""
+def _failed(machine: Attempts, error: PorticoError) -> Command:
+    """Tell the machine, and the operator if a target is left alone from now on."""
+    now, failure = monotonic(), failure_of(error, time())
+    if machine.current is None:
+        return machine.failed(now, failure)
+    backend = machine.current.choice.backend
+    health = backend.health
+    opened = health.opened
+    command = machine.failed(now, failure)
+    if health.opened != opened:
+        log.warning(
+            "%s at %s is left alone for %g s: %s %s",
+            backend.name, backend.provider, health.rules.open_for, health.last_error, error.debug,
+        )  # fmt: skip
+    return command
 
 
-def _finish(machine: Attempts, outcome: Outcome) -> None:
+def _finish(call: Call, machine: Attempts) -> None:
     """Tell the machine how the last attempt went."""
+    outcome, fault = call.outcome, call.fault
     started = outcome.upstream_started
+    if fault is not None:  # after the client saw the beginning of the answer, or of the error
+        machine.first_byte()
+        _failed(machine, fault)
+        call.fault = None
+        if outcome.verdict == "ok":
+            outcome.verdict, outcome.error_code = "upstream_error", fault.code
+        return
     if started == 0.0 or outcome.verdict == "upstream_error":
         # Nobody was asked: the gateway could answer itself. Or the answer says that it failed,
         # which may be the request's doing as well as the target's.
         machine.gone()
         return
-    first = outcome.upstream_first_byte
-    error = ""
-    if outcome.verdict != "ok" and outcome.error_code in _BROKEN:
-        error = outcome.error_code
-    machine.finished(outcome.upstream_finished or monotonic(), first - started, error)
+    finished = outcome.upstream_finished or monotonic()
+    stream = outcome.stream
+    said = outcome.upstream_spoke if stream else finished
+    health = machine.current.choice.backend.health if machine.current is not None else None
+    rested = health is not None and health.opened > 0 and health.state(finished) != "closed"
+    machine.finished(finished, said - started if said else 0.0, "", stream)
+    if rested and health is not None and health.state(finished) == "closed":
+        log.info("%s at %s answers again", call.outcome.alias, outcome.provider)
     usage = outcome.usage
-    if machine.measured and usage is not None and not error and outcome.upstream_finished > first:
-        spent = outcome.upstream_finished - (first if outcome.stream else started)
+    spent = finished - (said if stream else started)
+    if usage is not None and spent > 0.0 and machine.measured:
         machine.measure((usage.output_text + usage.reasoning) / spent)

@@ -160,6 +160,7 @@ def _apart(gateway: "Gateway", call: Call) -> Call:
         request_id=gateway.new_id(),
         started=monotonic(),
         endpoint=f"{call.outcome.endpoint} (background)",
+        failed=None,
         stream=True,
     )
     return structs.replace(

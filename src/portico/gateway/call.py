@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Raw, Struct
 
-from portico.errors import PorticoError
+from portico.errors import PorticoError, forget_frames
 from portico.gateway.fallback import Fallback
 from portico.gateway.planning import Entry
 from portico.gateway.relay import StreamRelay
@@ -47,6 +47,8 @@ class Call(Struct, eq=False):
     `machine` is the attempt loop, `pristine` the request's own members as they were before the
     first attempt. `deadline` is when the request has to be over (monotonic seconds), `patience` has
     the deadlines of an attempt, `first_bytes` the caller's own for the first byte, by provider.
+    `fault` is how an answer broke or failed that the client has seen the beginning of; `shadow`:
+    the copy of a request that is mirrored.
     `meta` are the header lines that say who was asked, `rules` what the operator changes about the
     answer's head.
     """
@@ -69,6 +71,8 @@ class Call(Struct, eq=False):
     patience: Target | Patience | None = None
     first_bytes: dict[str, float] | None = None
     machine: Attempts | None = None
+    fault: PorticoError | None = None
+    shadow: bool = False
     meta: bytes = b""
     rules: "ResponseRules | None" = None
     entry: Entry | None = None
@@ -77,9 +81,14 @@ class Call(Struct, eq=False):
     pristine: Pristine | None = None
 
     def may_retry(self, error: PorticoError) -> bool:
-        """Whether another attempt would follow this error, as long as the client has nothing."""
+        """Whether another attempt would follow this error, as long as the client has nothing. If
+        not, it is noted as how the attempt ended."""
         machine = self.machine
-        return machine is not None and machine.would_go_on(monotonic(), failure_of(error, time()))
+        if machine is not None and machine.would_go_on(monotonic(), failure_of(error, time())):
+            return True
+        forget_frames(error)
+        self.fault = error
+        return False
 
 
 _key = lru_cache(maxsize=4096)(tenant_key)

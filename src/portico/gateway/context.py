@@ -121,7 +121,9 @@ async def summarise(
     generated = await generate(tools, call, request, dialect, target, question)
     call.outcome.usage = generated.response.usage
     if not _summary(generated):
-        raise UpstreamProtocol("The model gave no summary to compact the conversation with.")
+        raise UpstreamProtocol(
+            "The model gave no summary to compact the conversation with.", code="empty_summary"
+        )
     return generated
 
 

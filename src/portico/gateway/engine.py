@@ -305,7 +305,7 @@ class Door:
         kind = call.endpoint.kind if call.endpoint is not None else "generate"
         spliced = kind != "compact" and _is_spliced(dialect, target, call.outcome.upstream_model)
         turn = await prepare(gateway, call, target, ask, spliced=spliced)
-        if kind == "generate" and turn is not None:
+        if kind == "generate" and turn is not None and not call.shadow:
             if turn.store:
                 await gateway.state.check()
             if state is not None and state.background and not turn.pointer:

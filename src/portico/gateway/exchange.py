@@ -2,7 +2,12 @@
 
 from time import monotonic
 
-from portico.errors import UpstreamProtocol, UpstreamTimeout, UpstreamTruncated
+from portico.errors import (
+    UpstreamProtocol,
+    UpstreamTimeout,
+    UpstreamTruncated,
+    UpstreamUnreachable,
+)
 from portico.gateway.call import Call
 from portico.gateway.controls import EVERY
 from portico.gateway.target import Target
@@ -30,13 +35,19 @@ async def send(
     outcome.upstream_started = now
     outcome.attempts = outcome.attempts or 1
     patience = call.patience or target
+    rest, again = left, outcome.attempts > 1
     if patience.attempt < left:
         left = patience.attempt
     pool = target.pool
     kept = connection = pool.take()
     if connection is None:
         within = patience.connect
-        connection = await client.connect(pool, within if within < left else left)
+        try:
+            connection = await client.connect(pool, within if within < left else left)
+        except UpstreamUnreachable:
+            if again and rest < within and monotonic() >= call.deadline:
+                raise _hurried(UpstreamTimeout("The request took too long.")) from None
+            raise
     machine = call.machine
     if machine is not None:
         machine.connected()
@@ -59,7 +70,7 @@ async def send(
         raise
     except UpstreamTimeout as error:
         release(connection, outcome)
-        if first_byte < allowed or (left < allowed and outcome.attempts > 1):
+        if first_byte < allowed or (again and rest < min(allowed, patience.attempt)):
             _hurried(error)
         raise
     except BaseException:  # cancelled, too

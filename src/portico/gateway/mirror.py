@@ -24,6 +24,8 @@ from portico.http.messages import Reply, Request, Source
 from portico.model.outcome import Outcome
 from portico.routing.attempts import Attempts, Try
 from portico.routing.budget import RetryBudget
+from portico.routing.health import Cooldown, Health
+from portico.routing.plan import Backend, Credential, Tiers
 
 if TYPE_CHECKING:
     from portico.gateway.engine import Gateway
@@ -98,6 +100,9 @@ class Mirrors:
         if len(self._tasks) >= limits.mirrored_requests or held > limits.buffered_body_bytes // 2:
             gateway.recorder.limit_hit("mirroredRequests")
             return
+        now = monotonic()
+        if not any(backend.health.available(now) for backend in entry.mirror.backends):
+            return
         shadow = _apart(gateway, call, entry.mirror, entry.mirrored_as)
         task = asyncio.ensure_future(
             _run(gateway, shadow, request, dialect, _copy(ask), once, entry.mirror)
@@ -143,8 +148,28 @@ def _apart(gateway: "Gateway", call: Call, entry: Entry, name: str) -> Call:
     shadow = structs.replace(
         call, outcome=outcome, session=None, machine=None, entry=entry, name=name, inflated=0
     )
-    shadow.tell_losses = True
+    shadow.tell_losses = shadow.shadow = True
     return shadow
+
+
+def _unjudged(tiers: Tiers) -> Tiers:
+    """The same targets, with health and cool-downs of their own: what becomes of a copy must not
+    decide about requests that somebody waits for."""
+    return tuple(
+        tuple([structs.replace(choice, backend=_twin(choice.backend)) for choice in tier])
+        for tier in tiers
+    )
+
+
+def _twin(backend: Backend) -> Backend:
+    return Backend(
+        backend.name,
+        backend.key,
+        backend.provider,
+        [Credential(each.target, each.homes, Cooldown()) for each in backend.credentials],
+        Health(backend.health.rules),
+        backend.price,
+    )
 
 
 async def _run(
@@ -163,7 +188,7 @@ async def _run(
         gateway.account(call, len(ask.body))
         now = monotonic()
         call.deadline = now + (entry.timeout.request or call.snapshot.deadlines.total)
-        tiers = tiers_of(entry, call, request, dialect, ask)
+        tiers = _unjudged(tiers_of(entry, call, request, dialect, ask))
         budget = RetryBudget(0.0, 0.0, now)
         machine = call.machine = Attempts(tiers, _ONCE, budget, call.deadline, RANDOM)
         call.pristine = pristine(ask)

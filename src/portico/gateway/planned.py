@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 RANDOM = Random()  # noqa: S311 - it spreads load, it keeps no secret
 _decode_text = msgspec.json.Decoder(str).decode
+_MOST_KEY = 512
+"""Characters of a key that count."""
 _PREFIX = PREFIX.encode()
 _SEALED = re.compile(_PREFIX + rb"[A-Za-z0-9_-]{16,}")
 _MOST_SEALED = 8
@@ -88,7 +90,7 @@ async def planned(
         else NO_WISHES
     )
     facts = _facts(call, request, dialect, ask)
-    # One conversation draws the same lot every time.
+    # One conversation draws the same lot every time; its pauses are as random as any.
     rng = Random(wishes.key) if wishes.key else RANDOM  # noqa: S311
     tiers = _tiers(entry, facts, rng, wishes)
     models: list[Tiers] = []
@@ -111,7 +113,7 @@ async def planned(
     if controls is None or controls.fallbacks:
         larger = _larger(entry, facts, rng, wishes)
     return Attempts(
-        tiers, entry.retry, entry.budget, call.deadline, rng, wishes, tuple(models), larger
+        tiers, entry.retry, entry.budget, call.deadline, RANDOM, wishes, tuple(models), larger
     )
 
 
@@ -200,6 +202,8 @@ async def _wishes(
             key = ""  # the provider says what is wrong with it
     if not key and ask.state is not None and ask.state.conversation is not None:
         key = ask.state.conversation
+    if key:  # nobody is to choose the place that others' keys lead to
+        key = f"{tenant_of(call).hex()}/{key[:_MOST_KEY]}"
     sort = entry.sort
     order: tuple[str, ...] = ()
     only: tuple[str, ...] = (call.provider,) if call.provider else ()
@@ -233,11 +237,14 @@ async def _origin(gateway: "Gateway", call: Call, ask: SpliceRequest) -> str:
         record = await gateway.state.store.get(tenant_of(call), state.previous, time())
         return record.origin if record is not None else ""
     body = ask.body
-    if _PREFIX not in body:
-        return ""
     unseal = gateway.sealer_of(call).unseal
-    for match in reversed(_SEALED.findall(body)[-_MOST_SEALED:]):
-        sealed = unseal(match.decode("ascii"))
+    at = len(body)
+    for _ in range(_MOST_SEALED):
+        at = body.rfind(_PREFIX, 0, at)
+        match = _SEALED.match(body, at) if at >= 0 else None
+        if match is None:
+            break
+        sealed = unseal(match.group().decode("ascii"))
         if sealed is not None and not sealed.origin.startswith("native:"):
             return sealed.origin.partition("/")[2]  # before it: the dialect (see `translators`)
     return ""

@@ -1,7 +1,8 @@
 """The models of a route -> the plan behind each name that callers may ask for."""
 
 from collections.abc import Callable, Iterable
-from time import monotonic
+
+from msgspec import structs
 
 from portico.config.errors import ConfigError, Problem
 from portico.config.settings import (
@@ -57,6 +58,7 @@ class Entry:
         backends: tuple[Backend, ...],
         retry: RetrySettings,
         timeout: TimeoutSettings,
+        budget: RetryBudget,
         sort: Sort | None = None,
     ) -> None:
         self.name = name
@@ -66,7 +68,7 @@ class Entry:
         self.retry = retry
         self.timeout = timeout
         self.sort: Sort | None = sort
-        self.budget = RetryBudget(retry.budget, retry.budget_per_second, monotonic())
+        self.budget = budget
         self.single = len(backends) == 1 and len(backends[0].credentials) == 1
         self.decided: Tiers | None = node.fixed if sort != "cost" else None
         self.wishes = Wishes(sort=sort)
@@ -95,6 +97,8 @@ class _Planner:
 
     def __init__(self, settings: RouteSettings, targets: Targets, route: str) -> None:
         self._settings = settings
+        self._targets = targets
+        self._route = route
         self._backends = {model.name: targets.backend(model, route) for model in settings.models}
         self._models: Router[ModelSettings] = Router((m.name, m) for m in settings.models)
         self._virtual = {each.name: each for each in settings.virtual}
@@ -122,6 +126,7 @@ class _Planner:
             (backend,),
             model.retry,
             model.timeout,
+            self._targets.budget(f"{self._route}/{model.name}", model.retry),
         )
         self._enlarge(entry, (model,))
         return entry
@@ -142,14 +147,18 @@ class _Planner:
         backends = tuple(dict.fromkeys(self._reached(virtual, ())))
         named = {model.name: model for model in self._settings.models}
         models = [named[backend.name] for backend in backends]
-        first = models[0]
+        retry = virtual.retry or models[0].retry
+        timeout = virtual.timeout or models[0].timeout
+        if timeout.request is None:
+            timeout = structs.replace(timeout, request=models[0].timeout.request)
         entry = Entry(
             virtual.name,
             virtual.visibility == "public",
             node,
             backends,
-            virtual.retry or first.retry,
-            virtual.timeout or first.timeout,
+            retry,
+            timeout,
+            self._targets.budget(f"{self._route}/{virtual.name}", retry),
             virtual.sort,
         )
         if virtual.timeout is not None:

@@ -80,8 +80,10 @@ class StreamRelay:
         if block:
             if self._outcome.first_byte == 0.0:
                 peek = self._peek
-                if peek is None or not peek.holds(block):
+                if peek is None:
                     self._open(block)
+                elif not peek.holds(block):
+                    self._open(peek.clean(block))
                 return
             self._reply.write(self._tap.feed(block))
 
@@ -98,13 +100,15 @@ class StreamRelay:
                 self._reply.write(tail)
             return
         peek = self._peek
-        if peek is not None and peek.holds(whole):
-            return
+        if peek is not None:
+            if peek.holds(whole):
+                return
+            whole = peek.clean(whole)
         held = self._take()
         kept = self._tap.feed(whole)
         if self._tap.finished and kept:
             self._begin()
-            self._reply.write(held + tail)
+            self._reply.write(held + whole[:-2])
         elif isinstance(self._tap, RecordingTap) and self._tap.committing:
             self._begin()
             self._reply.write(held)

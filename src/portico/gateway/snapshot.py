@@ -7,7 +7,7 @@ needs that does not depend on the request is computed here: header blocks, paths
 import os
 from collections.abc import Mapping
 
-from portico.config.settings import RouteSettings, Settings
+from portico.config.settings import ListenerSettings, RouteSettings, Settings
 from portico.gateway.assembly import Targets
 from portico.gateway.planning import Entry, entries_of
 from portico.gateway.routes import PathTable
@@ -122,7 +122,15 @@ class Snapshot:
 
     def settle(self, board: Board) -> None:
         """This is what is served from now on: forget the health of everything else."""
-        board.keep(self._targets.healths, self._targets.cooldowns)
+        targets = self._targets
+        board.keep(targets.healths, targets.cooldowns, targets.budgets)
+
+
+def _name_of(listener: ListenerSettings, route: RouteSettings) -> str:
+    """What a route is called on the board: the same after others came or went."""
+    address = listener.address
+    place = address.path or f"{address.host}:{address.port}"
+    return " ".join((place, *route.hostnames, route.path_prefix, route.name))
 
 
 def assemble(
@@ -142,11 +150,11 @@ def assemble(
         tuple(
             Front(
                 tuple(
-                    Route(route, entries_of(route, targets, f"{place}.{number}"))
-                    for number, route in enumerate(listener.routes)
+                    Route(route, entries_of(route, targets, _name_of(listener, route)))
+                    for route in listener.routes
                 )
             )
-            for place, listener in enumerate(settings.listeners)
+            for listener in settings.listeners
         ),
         targets,
     )

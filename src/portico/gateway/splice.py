@@ -68,8 +68,10 @@ async def splice(
             body = connection.take()
             if not body:
                 raise UpstreamProtocol("The provider's answer is empty.")
-            if _looks_like_error(body) or _says_failed(body, 0, _BEGINNING):
-                _check_error(call, dialect, target, body)
+            if _looks_like_error(body) or (
+                dialect.name == "responses" and _says_failed(body, 0, _BEGINNING)
+            ):
+                body = _check_error(call, dialect, target, body)
             headers = _answer_headers(call, dialect, connection)
             if call.recording is not None:  # what cannot be sent is not kept
                 try:
@@ -291,8 +293,9 @@ _BEGINNING = 512
 """Bytes of a response object in which its own status stands."""
 
 
-def _check_error(call: Call, dialect: Dialect, target: Target, body: bytes) -> None:
-    """Raise what a provider says went wrong inside a 200, if that will be retried."""
+def _check_error(call: Call, dialect: Dialect, target: Target, body: bytes) -> bytes:
+    """Raise what a provider says went wrong inside a 200, if that will be retried. The body to pass
+    on otherwise: without the operator's key, which some errors quote."""
     uplink = UPSTREAMS[dialect.name]
     upstream = uplink.upstream(
         target.kind, target.origin, target.quirks, call.outcome.upstream_model
@@ -306,10 +309,11 @@ def _check_error(call: Call, dialect: Dialect, target: Target, body: bytes) -> N
     else:
         faults = [event.fault for event in events if isinstance(event, Failed)]
         if not faults:
-            return
+            return body
         fault = faults[0]
     if call.may_retry(fault):
         raise fault
+    return body
 
 
 def _provider_error(

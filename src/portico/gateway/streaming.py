@@ -57,6 +57,7 @@ async def run_stream(
             outcome.verdict = "truncated"
             outcome.error_code = fault.code
             outcome.error_debug = fault.debug
+            call.fault = fault
         relay.cut(fault)
         forget_frames(fault)
     except BaseException:

@@ -24,6 +24,7 @@ _SHOWN = "/:@.-_ ()+=,"
 """What a header value may hold as it is; the rest is percent-encoded."""
 _LONGEST_SHOWN = 256
 _MOST_METAS = 64
+_FIRST = b"x-portico-attempts: 1\r\n"
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
@@ -216,17 +217,21 @@ class Target:
             return self.model
         return asked.removeprefix(self.strip_prefix) if self.strip_prefix else asked
 
-    def meta(self, model: str) -> bytes:
-        """The header lines that tell a client who is asked, for this upstream model."""
+    def meta(self, model: str, attempts: int = 1) -> bytes:
+        """The header lines that tell a client who is asked, for this upstream model, and which
+        attempt it is."""
         lines = self._meta.get(model)
         if lines is None:
-            lines = b"x-portico-provider: %b\r\nx-portico-model: %b\r\n" % (
+            lines = b"x-portico-provider: %b\r\nx-portico-model: %b\r\n%b" % (
                 quote(self.label, safe=_SHOWN).encode("ascii"),
                 quote(model[:_LONGEST_SHOWN], safe=_SHOWN).encode("ascii"),
+                _FIRST,
             )
             if len(self._meta) < _MOST_METAS:
                 self._meta[model] = lines
-        return lines
+        if attempts == 1:
+            return lines
+        return b"%bx-portico-attempts: %d\r\n" % (lines[: -len(_FIRST)], attempts)
 
     def spoken(self, model: str) -> Ways:
         """How this upstream model can be asked, by dialect."""

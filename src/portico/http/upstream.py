@@ -354,7 +354,10 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             events.limit_hit("idle")
             message = "The provider fell silent in the middle of its answer."
-        self._fail(UpstreamTimeout(message))
+        fault = UpstreamTimeout(message)
+        # It answered, and the client or the request's own deadline was too slow for all of it.
+        fault.hurried = now >= self._total_deadline and self.first_byte_at > 0.0
+        self._fail(fault)
 
     # -- inside -------------------------------------------------------------------------------
 

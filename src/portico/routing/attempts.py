@@ -5,14 +5,17 @@ it. What holds whatever the order of events (`tests/unit/routing/test_attempt_pl
 
 - there is at most one try at a time, and every try is settled with its target's health once;
 - after the client's first byte, after it left, and after the deadline there is no further try;
-- there are at most `attempts` retries, each paid for out of the budget. What comes on top, once
-  each: the repetition of a try on a connection that had gone stale, the move to a model that can
-  read more, and the move to each of the caller's further models;
+- there are at most `attempts` retries. What comes on top, once each: the repetition of a try on a
+  connection that had gone stale, that of a try which had to be put in other words (`repeated`), the
+  move to a model that can read more, and the move to each of the caller's further models;
+- nothing that failed this request is asked again but for a token of the budget. A move to whom it
+  has not asked yet costs nothing: it is no more load than the request would have been there;
 - the machine ends once, and stays over.
 
 Times are `time.monotonic()` seconds.
 """
 
+from operator import itemgetter
 from random import Random
 from typing import Literal, TypeAlias
 
@@ -71,13 +74,14 @@ class Attempts:
 
     `tiers` are the targets of the model asked for, `models` those of the caller's own list of
     further models, `on_context` those to move on to when the conversation is too long. `deadline`
-    is when the request has to be over.
+    is when the request has to be over. `quiet`: what comes of it says nothing about targets and
+    credentials, as with requests that generate nothing.
     """
 
     __slots__ = (
-        "_began", "_budget", "_deadline", "_free", "_models", "_next", "_on_context", "_pauses",
-        "_rests", "_rng", "_rules", "_stale", "_tiers", "_tried", "_used", "_wishes", "count",
-        "current", "phase",
+        "_began", "_budget", "_deadline", "_failed", "_free", "_limits", "_models", "_next",
+        "_on_context", "_pauses", "_rests", "_rng", "_rules", "_stale", "_tiers", "_tried", "_used",
+        "_wishes", "count", "current", "phase", "quiet",
     )  # fmt: skip
 
     def __init__(
@@ -99,17 +103,21 @@ class Attempts:
         self._wishes = wishes
         self._models = models
         self._on_context = on_context
-        # Of this request: whom not to ask before the next pause, whom not before a time, and which
-        # credentials are used up.
+        # Of this request: whom and which credentials not to ask before the next pause, which not
+        # before a time, and who failed it before the last pause.
         self._tried: set[_Place] | tuple[()] = ()
-        self._rests: dict[_Place, float] | None = None
         self._used: set[Credential] | tuple[()] = ()
-        self._next: Try | None = None
-        self._pauses = 0
+        # There from the first `_set_aside` on: most requests never come to that.
+        self._rests: dict[_Place, float]
+        self._limits: dict[Credential, float]
+        self._failed: set[_Place]
+        self._next: Try | None
+        self._pauses: int
         self._free = 0
         self._stale = False
-        self._began = 0.0
+        self._began: float
         self.phase: Phase = "idle"
+        self.quiet = False
         self.count = 0
         self.current: Try | None = None
 
@@ -123,18 +131,22 @@ class Attempts:
         if at is not None:
             return self._start(now, at)
         tiers = self._tiers
-        if len(tiers) == 1 and len(tiers[0]) == 1 and not self._wishes.origin:  # nearly always
-            choice = tiers[0][0]
-            if choice.backend.health.available(now):
-                return self._start(now, Try(choice, ready(choice.backend, now)))
+        if len(tiers) == 1 and len(tier := tiers[0]) == 1 and not self._wishes.origin:
+            backend = tier[0].backend  # nearly always
+            if backend.health.available(now):
+                keys = backend.credentials
+                key = keys[0] if len(keys) == 1 else ready(backend, now)
+                return self._start(now, Try(tier[0], key))
         return self._go(now, self._choose(now, tiers) or self._next_model(now))
 
     def again(self, rng: Random) -> "Attempts":
         """A machine for the same request that has not begun."""
-        return Attempts(
+        made = Attempts(
             self._tiers, self._rules, self._budget, self._deadline, rng, self._wishes,
             self._models, self._on_context,
         )  # fmt: skip
+        made.quiet = self.quiet
+        return made
 
     @property
     def measured(self) -> bool:
@@ -144,8 +156,13 @@ class Attempts:
 
     def measure(self, tokens_per_second: float) -> None:
         """How fast the answer was generated."""
-        if self.current is not None:
+        if self.current is not None and not self.quiet:
             self.current.choice.backend.health.measure(tokens_per_second)
+
+    def repeated(self) -> None:
+        """The same target is asked in other words, as a part of the same try."""
+        self.count += 1
+        self._free += 1
 
     def connected(self) -> None:
         """There is a connection; from now on the provider may be at work."""
@@ -157,17 +174,21 @@ class Attempts:
         if self.phase in ("connecting", "sent"):
             self.phase = "answering"
 
-    def finished(self, now: float, seconds: float, error: str = "") -> None:
-        """The try came to its end; `seconds` to the first byte. `error`: it broke in the middle, by
-        the target's fault."""
+    def finished(self, now: float, seconds: float, error: str = "", stream: bool = False) -> None:
+        """The try came to its end; `seconds` until the answer said something (a stream its first
+        token, else all of it; 0.0: not known). `error`: it broke in the middle, by the target's
+        fault."""
         if self.phase not in _TRYING or self.current is None:
             return
         self.phase = "over"
         health = self.current.choice.backend.health
+        if self.quiet:
+            health.drop(self._began)
+            return
         if error:
             health.fail(now, error, self._began)
             return
-        health.succeed(now, seconds, self._began)
+        health.succeed(now, seconds, self._began, stream)
         cooldown = self.current.credential.cooldown
         if cooldown.until != 0.0:
             cooldown.used(self._began)
@@ -266,6 +287,9 @@ class Attempts:
         backend, kind = current.choice.backend, failure.kind
         health, cooldown = backend.health, current.credential.cooldown
         rules = health.rules
+        if self.quiet:
+            health.drop(self._began)
+            return
         if kind == "limited":
             cooldown.limited(now, failure.retry_after, rules)
         elif kind == "auth" and len(backend.credentials) > 1:
@@ -273,9 +297,8 @@ class Attempts:
         if kind in TARGETS_FAULT or (failure.status in rules.statuses and kind != "final"):
             said = f"status_{failure.status}" if failure.status else failure.code or kind
             health.fail(now, said, self._began)
-        elif failure.status and kind in ("limited", "status", "context", "missing"):
-            health.succeed(now, 0.0, self._began)  # it answered
         else:
+            # Nor was it well: what callers do wrong must not hide what the target does.
             health.drop(self._began)
 
     def _worth(self, now: float, failure: Failure) -> bool:
@@ -296,14 +319,18 @@ class Attempts:
         """Note what not to ask at once, or not again, for this request."""
         kind, place = failure.kind, self._place(current.choice)
         if not isinstance(self._tried, set) or not isinstance(self._used, set):
-            self._tried, self._used, self._rests = set(), set(), {}
+            self._tried, self._used, self._failed = set(), set(), set()
+            self._rests, self._limits = {}, {}
+            self._next, self._pauses = None, 0
         if kind in ("limited", "auth"):
             self._used.add(current.credential)
+            if kind == "auth":
+                self._limits[current.credential] = _NEVER
+            elif failure.retry_after is not None:
+                self._limits[current.credential] = now + failure.retry_after
             if is_ready(current.choice.backend, now, self._used):
                 return
         self._tried.add(place)
-        if self._rests is None:
-            return
         if kind not in REPEATABLE:
             self._rests[place] = _NEVER
         elif kind != "limited" and failure.retry_after is not None:
@@ -332,32 +359,77 @@ class Attempts:
         found = self._choose(now, self._tiers) if retries else None
         if found is None:
             found = self._next_model(now)
-        if found is not None:
-            return self._start(now, found) if self._budget.spend(now) else self._end("budget")
-        return self._again(now) if retries else self._end("none")
+        if found is None:
+            return self._again(now) if retries else self._end("none")
+        if self._place(found.choice) in self._failed and not self._budget.spend(now):
+            return self._end("budget")
+        return self._start(now, found)
 
     def _again(self, now: float) -> Command:
-        """Everything was asked once: ask again what may have recovered, after a pause."""
-        rules, rests = self._rules, self._rests or {}
-        self._tried = {place for place, until in rests.items() if until - now > rules.max_backoff}
-        self._used = set()
-        found = self._choose(now, self._tiers) or self._left_alone(now)
-        if found is None:
-            return self._end("none")
-        wait = self._rng.random() * min(rules.max_backoff, rules.backoff * 2.0**self._pauses)
-        ready_at = max(
-            found.credential.cooldown.until, rests.get(self._place(found.choice), 0.0), now + wait
-        )
-        if ready_at >= self._deadline:
+        """Everything was asked once: ask again what may be asked soonest, after a pause."""
+        rules = self._rules
+        at = now + self._rng.random() * min(rules.max_backoff, rules.backoff * 2.0**self._pauses)
+        if at >= self._deadline:
             return self._end("deadline")
-        if ready_at - now > rules.max_backoff:
-            return self._end("attempts")
+        self._failed.update(self._tried)
+        self._forget(at)
+        found = self._choose(at, self._tiers, rested=True)
+        if found is None:
+            soonest = self._soonest(now, at)
+            if soonest is None:
+                return self._end("none")
+            at, found = soonest
+            self._forget(at)
         if not self._budget.spend(now):
             return self._end("budget")
         self._pauses += 1
         self._next = found
         self.phase = "waiting"
-        return Wait(ready_at - now)
+        return Wait(at - now)
+
+    def _forget(self, at: float) -> None:
+        """From `at` on all may be asked again, but for those that said later than that."""
+        rests, limits = self._rests, self._limits
+        self._tried = tried = {place for place, until in rests.items() if until > at}
+        self._used = used = {each for each, until in limits.items() if until > at}
+        if not used:
+            return
+        for tiers in (self._tiers, *self._models):
+            for tier in tiers:
+                for choice in tier:
+                    if used.issuperset(choice.backend.credentials):
+                        tried.add(self._place(choice))
+
+    def _soonest(self, now: float, at: float) -> tuple[float, Try] | None:
+        """Where nobody is ready at `at`: who is first after it, and when.
+
+        What this request was told is kept to. A cool-down is waited for where that is not too long,
+        and is else no obstacle: others were told, of other requests.
+        """
+        rests, limits = self._rests, self._limits
+        for number, tiers in enumerate((self._tiers, *self._models)):
+            found: list[tuple[tuple[bool, bool, float, float], Try]] = []
+            for choice in [choice for tier in tiers for choice in tier]:
+                health = choice.backend.health
+                open_ = not health.available(at)
+                if open_ and health.rules.when_all != "try":
+                    continue
+                rest = max(at, rests.get(self._place(choice), 0.0))
+                for credential in choice.backend.credentials:
+                    until = credential.cooldown.until
+                    cooling = self._too_late(now, until)
+                    when = max(rest, limits.get(credential, 0.0), 0.0 if cooling else until)
+                    if not self._too_late(now, when):
+                        found.append(((open_, cooling, when, until), Try(choice, credential)))
+            if found:
+                order, first = min(found, key=itemgetter(0))
+                self._tiers, self._models = tiers, self._models[number:]
+                return order[2], first
+        return None
+
+    def _too_late(self, now: float, at: float) -> bool:
+        """Whether a pause until then is too long."""
+        return at - now > self._rules.max_backoff or at >= self._deadline
 
     @staticmethod
     def _still(now: float, found: Try) -> bool:
@@ -385,7 +457,8 @@ class Attempts:
 
     def _has_other(self, now: float) -> bool:
         """Whether there is another target that may be asked, at once or after a pause."""
-        rests, most = self._rests or {}, now + self._rules.max_backoff
+        rests = self._rests if isinstance(self._tried, set) else {}
+        most = now + self._rules.max_backoff
         here = self._place(self.current.choice) if self.current is not None else None
         for tier in self._tiers:
             for choice in tier:
@@ -396,24 +469,26 @@ class Attempts:
                     return True
         return False
 
-    def _choose(self, now: float, tiers: Tiers) -> Try | None:
-        """The best target that was not tried and is not left alone; None if there is none."""
+    def _choose(self, now: float, tiers: Tiers, *, rested: bool = False) -> Try | None:
+        """The best target that was not tried and is not left alone; None if there is none.
+        `rested`: nor one whose credentials all cool down."""
         tried, wishes, used = self._tried, self._wishes, self._used
         resting: list[Choice] = []
         if wishes.origin:
             home = self._home(now, tiers)
-            if home is not None:
+            if home is not None and not (rested and home.credential.cooldown.until > now):
                 return home
         for tier in tiers:
-            well = [c for c in tier if c.backend.health.available(now)]
-            if tried:
-                well = [c for c in well if self._place(c) not in tried]
-            able = [c for c in well if is_ready(c.backend, now, used)]
+            able: list[Choice] = []
+            for choice in tier:
+                backend = choice.backend
+                if not backend.health.available(now) or (tried and self._place(choice) in tried):
+                    continue
+                (able if is_ready(backend, now, used) else resting).append(choice)
             if able:
-                choice = best(able, wishes, now, self._rng)
+                choice = able[0] if len(able) == 1 else best(able, wishes, now, self._rng)
                 return Try(choice, ready(choice.backend, now, used))
-            resting += well
-        if not resting:
+        if rested or not resting:
             return None
         soonest = min(resting, key=lambda c: ready(c.backend, now, used).cooldown.until)
         return Try(soonest, ready(soonest.backend, now, used))

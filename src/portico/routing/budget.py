@@ -1,4 +1,5 @@
-"""The retry budget: however many requests fail, retries stay a small part of the traffic.
+"""The retry budget: however many requests fail, repetitions stay a small part of the traffic. (A
+request that moves on to a target which it has not asked yet is no repetition.)
 
 Of the last ten seconds: at most a share of the requests, and a few per second besides so that a
 quiet gateway may retry at all. (Finagle's idea: https://finagle.github.io/blog/2016/02/08/retry-budgets/,

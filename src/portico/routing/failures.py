@@ -30,7 +30,7 @@ Kind: TypeAlias = Literal[
     "full",  # this gateway has too many connections to the place
     "status",  # an error status that is no other kind
     "limited",  # 429
-    "auth",  # the provider refused the credential
+    "auth",  # the provider refused the credential: another one may be good
     "context",  # the conversation is too long for the model
     "missing",  # the provider does not have the model
     "unfit",  # the request cannot be said without losses to this provider, which is not wanted
@@ -61,6 +61,11 @@ _BY_TYPE: tuple[tuple[type[PorticoError], Kind], ...] = (
 )
 LOSSY = "lossy_translation"
 """The code of a request that a model with `onLoss: reject` does not take."""
+EMPTY_SUMMARY = "empty_summary"
+"""The code of an answer that should have been a summary and says nothing: what a caller may ask
+for."""
+_OUR_BOUNDS = frozenset(("responseBytes", "sseFrameBytes"))
+"""Limits of this gateway that a good answer may be too large for."""
 _MISSING = frozenset(("model_not_found", "not_found_error"))
 _LONGEST_DELAY = 86_400.0
 
@@ -72,6 +77,10 @@ def failure_of(error: PorticoError, now: float) -> Failure:
         return Failure("late", code=code)
     if code == LOSSY:
         return Failure("unfit", code=code)
+    if code == EMPTY_SUMMARY or (
+        isinstance(error, UpstreamProtocol) and error.limit in _OUR_BOUNDS
+    ):
+        return Failure("final", error.http_status, code=code)
     if isinstance(error, UpstreamTruncated):
         return Failure("stale" if error.stale else "truncated", code=code)
     if code == TOO_LONG:
@@ -80,7 +89,9 @@ def failure_of(error: PorticoError, now: float) -> Failure:
     if isinstance(error, UpstreamAuth):
         if not error.upstream_status:  # it was not asked: this gateway has no credential just now
             return Failure("connect", code=code)
-        return Failure("auth", error.upstream_status, code=code)
+        # 403 is about what was asked for as often as about the key: a moderated text, a region.
+        refused: Kind = "status" if error.upstream_status == 403 else "auth"
+        return Failure(refused, error.upstream_status, code=code)
     if isinstance(error, Overloaded) and error.limit != UPSTREAM_CONNECTIONS:
         return Failure("final", error.http_status, code=code)
     if isinstance(error, UpstreamRejected):

@@ -2,17 +2,19 @@
 
 `Health` belongs to one model at one provider. Its breaker is closed (used), open (left alone) or
 half open: after the pause one request, and one only, finds out. What is measured besides feeds the
-choice between targets: time to the first byte and tokens per second, both moving averages that
-forget, so that a target which was slow once is tried again.
+choice between targets: the time until an answer says something and tokens per second, moving
+averages that forget, so that a target which was slow once is tried again.
 
-`Cooldown` belongs to one credential: a provider that says "too many requests" is well, it wants
-less of that key.
+`Cooldown` belongs to one credential of one backend: a provider that says "too many requests" is
+well, it wants less of that key.
 """
 
+from collections.abc import Container
 from math import exp
 
 from portico.config.settings import HealthSettings
 from portico.model.targets import State
+from portico.routing.budget import RetryBudget
 
 BUCKETS = 10
 _NEW = 0.3
@@ -28,7 +30,7 @@ class Health:
     __slots__ = (
         "_bucket", "_calls", "_failed", "_open_until", "_opened_at", "_probe_at", "_row",
         "_seen_at", "_width", "failures", "in_flight", "last_error", "latency", "opened", "rules",
-        "successes", "throughput", "well",
+        "successes", "throughput", "ttft", "well",
     )  # fmt: skip
 
     def __init__(self, rules: HealthSettings) -> None:
@@ -44,7 +46,10 @@ class Health:
         self._seen_at = 0.0
         self.in_flight = 0
         self.latency = 0.0
-        """Seconds to the first byte; 0.0 while nothing is known."""
+        """Seconds until an answer says something: a stream its first token, a whole answer all of
+        it. What callers wait for, whatever they ask for. 0.0 while nothing is known."""
+        self.ttft = 0.0
+        """The same of streams alone."""
         self.throughput = 0.0
         """Tokens per second; 0.0 while nothing is known."""
         self.well = 1.0
@@ -90,15 +95,15 @@ class Health:
         if began == self._probe_at:
             self._probe_at = 0.0
 
-    def succeed(self, now: float, seconds: float, began: float) -> None:
-        """It was answered; the first byte took `seconds` (0.0: not known)."""
+    def succeed(self, now: float, seconds: float, began: float, stream: bool = False) -> None:
+        """It was answered, and said something after `seconds` (0.0: not known)."""
         self.in_flight -= 1
         if began > self._opened_at:
             self.note_success(now)
         else:
             self.successes += 1
         if seconds > 0.0:
-            self._time(now, seconds)
+            self._time(now, seconds, stream)
 
     def fail(self, now: float, error: str, began: float) -> None:
         """It failed, by the target's fault."""
@@ -151,7 +156,7 @@ class Health:
 
     def score(self, now: float, guess: float = 0.0) -> float:
         """What a request there would cost, to compare targets: less is better. `guess` stands for
-        seconds to the first byte that are not known. 0.0 while somebody has to find out."""
+        a `latency` that is not known. 0.0 while somebody has to find out."""
         if self._open_until != 0.0:
             return 0.0
         fade = self._fade(now)
@@ -169,14 +174,17 @@ class Health:
             self._turn(bucket)
         return sum(self._calls), sum(self._failed)
 
-    def _time(self, now: float, seconds: float) -> None:
-        """Note how long the first byte took. Of an old average little is left."""
+    def _time(self, now: float, seconds: float, stream: bool) -> None:
+        """Note how long it took. Of an old average little is left."""
         latency, weight = self.latency, _NEW
         if now - self._seen_at > 1.0:
             fade = self._fade(now)
             weight = 1.0 - (1.0 - _NEW) * fade
             self.well = 1.0 - (1.0 - self.well) * fade
         self.latency = latency + weight * (seconds - latency) if latency else seconds
+        if stream:
+            ttft = self.ttft
+            self.ttft = ttft + weight * (seconds - ttft) if ttft else seconds
         self._seen_at = now
 
     def _fade(self, now: float) -> float:
@@ -259,9 +267,11 @@ class Board:
     """The health of every target of a worker, by key. Outlives reloads: a provider that is down
     does not get better because a file was written."""
 
-    __slots__ = ("_cooldowns", "_healths")
+    __slots__ = ("_cooldowns", "_healths", "budgets")
 
     def __init__(self) -> None:
+        self.budgets: dict[str, RetryBudget] = {}
+        """Of the entries, by key."""
         self._healths: dict[str, Health] = {}
         self._cooldowns: dict[str, Cooldown] = {}
 
@@ -276,8 +286,14 @@ class Board:
         """The cool-down of a credential, likewise."""
         return self._cooldowns.setdefault(key, Cooldown())
 
-    def keep(self, healths: dict[str, HealthSettings], cooldowns: set[str]) -> None:
+    def keep(
+        self,
+        healths: dict[str, HealthSettings],
+        cooldowns: set[str],
+        budgets: Container[str] = (),
+    ) -> None:
         """Forget everything else, and judge by these rules from now on."""
+        self.budgets = {k: v for k, v in self.budgets.items() if k in budgets}
         self._healths = {k: v for k, v in self._healths.items() if k in healths}
         self._cooldowns = {k: v for k, v in self._cooldowns.items() if k in cooldowns}
         for key, health in self._healths.items():

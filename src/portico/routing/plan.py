@@ -254,17 +254,20 @@ def best(choices: Sequence[Choice], wishes: Wishes, now: float, rng: random.Rand
     if wishes.key:
         key = wishes.key[:_MOST_KEY]
         return max(choices, key=lambda c: _lot(key, c))
-    first = int(rng.random() * len(choices))
-    second = (first + 1 + int(rng.random() * (len(choices) - 1))) % len(choices)
+    count = len(choices)
+    first = int(rng.random() * count)
+    second = 1 - first
+    if count > 2:
+        second = (first + 1 + int(rng.random() * (count - 1))) % count
     one, two = choices[first].backend.health, choices[second].backend.health
     better = one.score(now, two.latency) <= two.score(now, one.latency)
     return choices[first if better else second]
 
 
 def _seconds(choice: Choice, now: float) -> float:
-    """To the first byte. Unknown ones come first, or they would never be known."""
+    """To the first token. Unknown ones come first, or they would never be known."""
     health = choice.backend.health
-    return health.latency or (0.0 if health.unknown(now) else _FAR)
+    return health.ttft or health.latency or (0.0 if health.unknown(now) else _FAR)
 
 
 def _speed(choice: Choice, now: float) -> float:

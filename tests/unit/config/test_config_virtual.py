@@ -81,7 +81,8 @@ def test_agentgateways_virtual_models_load_as_they_are() -> None:
     )
 
 
-def test_a_virtual_model_has_rules_of_its_own_over_those_for_every_model() -> None:
+def test_a_virtual_model_has_rules_of_its_own() -> None:
+    """Its deadlines are those it names itself: a policy must not pass a model's own through it."""
     found = route(
         "{name: v, visibility: internal, retry: {attempts: 1}, timeout: {requestTimeout: 9s},"
         " requestMirror: {model: b, percentage: 0.5},"
@@ -89,7 +90,7 @@ def test_a_virtual_model_has_rules_of_its_own_over_those_for_every_model() -> No
         ", policies: {retry: {backoff: 1s}, timeout: {idleTimeout: 2s}}",
     ).virtual[0]
     assert found.retry == RetrySettings(attempts=1, backoff=1.0)
-    assert found.timeout == TimeoutSettings(request=9.0, idle=2.0)
+    assert found.timeout == TimeoutSettings(request=9.0)
     assert (found.visibility, found.sort) == ("internal", "cost")
     assert found.mirror == Mirror(model="b", share=0.5)
 
@@ -138,13 +139,33 @@ def test_an_expression_is_taken_as_it_stands() -> None:
     assert when(text) == 'request.headers["x-m"].matches("^a$") && apiKey.team == "file:x"'
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "request.headers.a == 'b' && headers.c == 'd' && request['headers'].e == 'f'",
+        "has(llmRequest.request.path) && llm.requestModel != 'request.path' // request.path",
+        "llmRequest.tools.exists(tool, type(tool) == map && tool.n == apiKey.n)",
+        "llmRequest.tools.all(request, request.path == 1)",
+        "default(llmRequest.n, 1) == .llmRequest.m",
+    ],
+)
+def test_an_expression_may_speak_of_the_request_in_every_way_that_cel_has(text: str) -> None:
+    assert when(f'"{text}"') == text
+
+
 TARGET = "$.llm.virtualModels[0].routing.conditional.targets[0].when"
 
 
 @pytest.mark.parametrize(
     ("condition", "message"),
     [
-        ("'a ='", ": not a valid expression in CEL"),
+        ("'llm.streaming ='", ": not a valid expression in CEL: line 1, column 15: token recog"),
+        ("'llm.streaming =='", ": not a valid expression in CEL: line 1, column 17: it ends too"),
+        ("'llm.streaming) '", ": not a valid expression in CEL: line 1, column 14: extraneous"),
+        ("'foo.bar == 1'", ": speaks of foo, which there is not; there are: apiKey, headers, llm"),
+        ("'[1].exists(x, x == y)'", ": speaks of y, which there is not"),
+        ("'request.header.a == \"b\"'", ": of request there is nothing but request.headers"),
+        ('\'request["path"] == "b"\'', ": of request there is nothing but request.headers"),
         ("'a.all(x, b.all(y, true))'", ": a loop inside a loop"),
         ("{}", ": says nothing; leave it out"),
         ("{headers: {x-a: {}}}", ".headers.x-a: says nothing; write a value"),

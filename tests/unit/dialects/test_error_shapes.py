@@ -173,3 +173,67 @@ def test_a_refused_credential_is_the_operators_problem(status: int, body: Any) -
     assert error.http_status == 502
     assert "CANARY" not in error.debug
     assert "Incorrect" not in error.message
+
+
+@pytest.mark.parametrize("name", ["API_KEY_INVALID", "invalid_api_key"])
+def test_a_refusal_that_quotes_the_request_says_nothing_about_the_key(name: str) -> None:
+    """One caller could put every key of a provider to rest otherwise."""
+    quoted = f'Invalid value: "{name}".'
+    odd = [{"field": name}, name, {"reason": [name]}, {"reason": quoted, "metadata": {name: name}}]
+    for error in (
+        {"message": quoted, "type": "invalid_request_error", "param": name, "code": "invalid"},
+        {"message": name, "code": 400, "status": "INVALID_ARGUMENT", "details": odd},
+        {"message": name, "details": {"reason": name}, "code": [name], "type": {"a": name}},
+        name,
+    ):
+        assert rejected(400, {"error": error}).http_status == 400
+    assert rejected(400, f"<b>{name}</b>".encode()).http_status == 400
+    assert rejected(500, {"error": {"code": name}}).http_status == 500
+
+
+@pytest.mark.parametrize("where", ["code", "status", "type", "reason"])
+@pytest.mark.parametrize("name", ["API_KEY_INVALID", "invalid_api_key"])
+def test_a_refusal_that_names_the_key_is_about_the_key(name: str, where: str) -> None:
+    said = {"details": [{}, {"reason": name}]} if where == "reason" else {where: name}
+    error: Any = {"message": "m", **said}
+    for body in ({"error": error}, [{"error": error}]):
+        assert isinstance(CHAT.read_error(400, json.dumps(body).encode()), UpstreamAuth)
+
+
+OLLAMA = {"message": 'model "m" not found, try pulling it first', "type": "not_found_error",
+          "param": None, "code": None}  # fmt: skip
+VLLM = {"object": "error", "message": "The model `m` does not exist.", "type": "NotFoundError",
+        "param": None, "code": 404}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": OLLAMA},
+        VLLM,
+        {"error": {**VLLM, "param": "model"}},
+        {"error": {"message": "no", "type": "model_not_found", "code": "404"}},
+        {"error": "model 'm' not found"},
+        {"type": "error", "error": {"type": "not_found_error", "message": "model: m"}},
+    ],
+)
+def test_a_model_that_is_not_there_has_one_code(body: Any) -> None:
+    error = rejected(404, body)
+    assert (error.code, error.http_status) == ("model_not_found", 404)
+    assert rejected(400, body).code != "model_not_found"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"error": {**OLLAMA, "code": "response_not_found"}}, "response_not_found"),
+        ({"error": {**OLLAMA, "param": "previous_response_id"}}, "upstream_error"),
+        ({**VLLM, "type": "invalid_request_error"}, "404"),
+        ({"error": {"message": "model 'm' not found", "type": "t"}}, "upstream_error"),
+        ({"error": "file 'model 'm' not found' not found"}, "upstream_error"),
+        ({"detail": "Not Found"}, "upstream_error"),
+        (b"404 page not found", "upstream_error"),
+    ],
+)
+def test_anything_else_that_is_not_there_is_not_the_model(body: Any, code: str) -> None:
+    assert rejected(404, body).code == code

@@ -21,7 +21,7 @@ from portico.errors import (
     UpstreamTimeout,
     UpstreamTruncated,
 )
-from portico.gateway.peek import MOST_HELD, Peek, first_token_by
+from portico.gateway.peek import MOST_HELD, REDACTED, Peek, first_token_by
 from portico.gateway.relay import LATE, StreamRelay, TranslateRelay
 from portico.gateway.translation import Translation
 from portico.http.deadlines import NEVER
@@ -192,7 +192,7 @@ def test_a_fault_that_is_retried_is_raised_and_nobody_has_seen_the_attempt(
 @each_dialect
 @pytest.mark.parametrize("retry", [None, lambda fault: False], ids=["never", "not this one"])
 def test_a_fault_that_is_not_retried_is_passed_on_as_it_is(dialect: str, retry: Any) -> None:
-    error, _, _ = BUSY[dialect]
+    error = BUSY[dialect][0].replace(KEY, b"a key")
     stand = _Stand(dialect, retry)
     stand.relay.feed(OPENING[dialect][0])
     stand.relay.feed(error)
@@ -212,7 +212,49 @@ def test_a_fault_behind_the_first_word_is_nobodys_to_retry(dialect: str) -> None
     assert stand.reply.body == b"".join(OPENING[dialect]) + error
     together = _Stand(dialect, never)
     together.relay.feed(b"".join(OPENING[dialect]) + error)
-    assert together.reply.body == stand.reply.body
+    assert together.reply.body == stand.reply.body.replace(KEY, REDACTED)
+
+
+@each_dialect
+@pytest.mark.parametrize("form", ["alone", "behind a beginning", "with a word", "unfinished"])
+def test_an_error_with_which_an_answer_begins_does_not_quote_the_operators_key(
+    dialect: str, form: str
+) -> None:
+    error = BUSY[dialect][0].replace(b"busy", b"bad key %b" % KEY)
+    stand = _Stand(dialect)
+    before = {"behind a beginning": OPENING[dialect][0], "with a word": b"".join(OPENING[dialect])}
+    start = before.get(form, b"")
+    if form == "unfinished":
+        error = error.rstrip(b"\n")
+    stand.relay.feed(start + error)
+    stand.relay.flush()
+    assert stand.reply.body == (start + error).replace(KEY, REDACTED)
+    assert REDACTED in stand.reply.body
+    assert stand.inner.failed
+
+
+@each_dialect
+def test_content_that_quotes_the_operators_key_is_the_providers(dialect: str) -> None:
+    first, word = OPENING[dialect]
+    said = word.replace(b"one", KEY)
+    stand = _Stand(dialect)
+    stand.relay.feed(first + said)
+    assert (KEY in said, stand.reply.body) == (True, first + said)
+
+
+@each_dialect
+@pytest.mark.parametrize(
+    "message", [b'"\\ud800 sk-operator"', b"[" * 5000 + b"]" * 5000], ids=["surrogate", "deep"]
+)
+def test_an_error_that_cannot_be_read_is_one(dialect: str, message: bytes) -> None:
+    stand = _Stand(dialect, lambda fault: True)
+    error = b'event: error\ndata: {"type":"error","error":{"message":%b}}\n\n' % message
+    stand.relay.feed(OPENING[dialect][0])
+    with pytest.raises(UpstreamRejected) as raised:
+        stand.relay.feed(error)
+    assert raised.value.http_status == 502
+    assert KEY.decode() not in raised.value.message + raised.value.debug
+    assert not stand.reply.started
 
 
 def test_a_reason_to_finish_that_is_a_failure_is_one() -> None:

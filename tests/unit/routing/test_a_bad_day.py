@@ -19,13 +19,21 @@ Works = Callable[[Backend, float, Random], bool]
 class Day:
     """Requests that come one after the other, or many at once, and what becomes of them."""
 
-    def __init__(self, works: Works, seed: int, seconds: float = 0.3, idle: float = 0.0) -> None:
+    def __init__(
+        self,
+        works: Works,
+        seed: int,
+        seconds: float = 0.3,
+        idle: float = 0.0,
+        fails_after: float = 0.02,
+    ) -> None:
         self.now = START + idle
         self.backends = [backend("good"), backend("bad")]
         self.tries: list[tuple[float, str]] = []
-        self.requests = self.answered = 0
+        self.requests = self.answered = self.most = 0
         self._works = works
         self._seconds = seconds
+        self._fails_after = fails_after
         self._rng = Random(seed)
         self._budget = RetryBudget(0.2, 3.0, START)
 
@@ -54,10 +62,11 @@ class Day:
                     self.tries.append((now, target.name))
                     loop.connected()
                     good = self._works(target, now, self._rng)
-                    spent = self._seconds if good else 0.02
+                    spent = self._seconds if good else self._fails_after
                     at(now + spent, lambda now: end(good, now))
 
             def end(good: bool, now: float) -> None:
+                self.most = max(self.most, loop.count)
                 if good:
                     loop.finished(now, self._seconds)
                     self.answered += 1
@@ -128,6 +137,35 @@ def test_one_that_is_healed_is_back_in_use_within_sixteen_seconds(every: float, 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_with_both_down_retries_stay_within_their_budget(seed: int) -> None:
+    """Each of the two is asked once by a request, and what is asked again is paid for."""
     day = Day(lambda target, now, rng: rng.random() < 0.05, seed)
     day.run(3_000, 0.01)
-    assert len(day.tries) - day.requests <= 0.2 * 3_000 + 3.0 * 30.0 + 30.0
+    assert len(day.tries) <= 2 * day.requests + 0.2 * 3_000 + 3.0 * 30.0 + 30.0
+    assert day.most <= 1 + RetrySettings().attempts
+    assert len(day.tries) <= 0.5 * day.requests, "for the breakers know by then"
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seconds", [0.1, 20.0])
+def test_all_that_wait_at_one_that_dies_are_answered_by_the_other(
+    seed: int, seconds: float
+) -> None:
+    """Long after they began, in a quiet hour, and all at once."""
+    day = Day(lambda target, now, rng: target.name == "good", seed, fails_after=seconds)
+    day.run(200, 0.0001)
+    assert day.answered == 200
+    assert day.most == 2
+    assert 50 <= len(day.tries) - 200 <= 150, "that were at the one"
+
+
+def test_a_list_of_models_that_are_not_there_uses_up_nobodys_budget() -> None:
+    budget = RetryBudget(0.2, 3.0, START)
+    for number in range(100):
+        models = tuple(tiers(backend(f"no-{each}")) for each in range(16))
+        loop = machine(tiers(backend("a")), RetrySettings(), budget=budget, models=models)
+        command = loop.begin(START + number / 100)
+        while isinstance(command, Try):
+            command = loop.failed(START + number / 100, Failure("missing", 404))
+        assert loop.count == 17
+    assert all(budget.spend(START + 1.0) for _ in range(30))
+    assert budget.refused == 0

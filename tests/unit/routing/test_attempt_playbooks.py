@@ -131,7 +131,8 @@ PLAYS: dict[str, tuple[Callable[[], Plan], str, list[str]]] = {
         lambda: Plan(named("a"), on_context=named("l")), "time, too long", ["a-1", "deadline"],
     ),
     "a pause that the deadline ends is no pause": (
-        lambda: Plan(named("a")), "429 for 100 s", ["a-1", "deadline"],
+        lambda: Plan(named("a"), rules=RetrySettings(backoff=200.0, max_backoff=200.0)), "503",
+        ["a-1", "deadline"],
     ),
     "a stale connection is repeated at once and for nothing": (
         lambda: Plan(named("a"), rules=ONE_RETRY, tokens=0), "stale, ok", ["a-1", "a-1"],
@@ -143,7 +144,30 @@ PLAYS: dict[str, tuple[Callable[[], Plan], str, list[str]]] = {
         lambda: Plan(named("a"), named("b"), rules=ONE_RETRY), "stale, 503, ok",
         ["a-1", "a-1", "b-1"],
     ),
-    "an empty budget ends it": (lambda: Plan(pair(), tokens=0), "503", ["a-1", "budget"]),
+    "a repetition that the budget does not pay for is none": (
+        lambda: Plan(named("a"), tokens=0), "503", ["a-1", "budget"],
+    ),
+    "a move to whom was not asked yet costs nothing": (
+        lambda: Plan(pair(), tokens=0), "503, 503", ["a-1", "b-1", "budget"],
+    ),
+    "nor does one to another credential": (
+        lambda: Plan(named("a", 2), named("b"), tokens=0), "429, 503, ok", ["a-1", "a-2", "b-1"],
+    ),
+    "nor one to the models of the list, there or not": (
+        lambda: Plan(
+            named("a"), models=(named("b"), named("c"), named("d")), tokens=0
+        ), "no such model, no such model, late, ok", ["a-1", "b-1", "c-1", "d-1"],
+    ),
+    "after a pause a move is a repetition, too": (
+        lambda: Plan(pair(), tokens=1, rules=RetrySettings(attempts=5)),
+        "503, 503, resumed, 503", ["a-1", "b-1", "wait", "a-1", "budget"],
+    ),
+    "what cannot be said to one is said to another": (
+        lambda: Plan(pair()), "unfit, ok", ["a-1", "b-1"],
+    ),
+    "silence until a deadline that was not the target's own moves on, too": (
+        lambda: Plan(pair()), "late, ok", ["a-1", "b-1"],
+    ),
     "silence is not asked again": (lambda: Plan(named("a")), "timeout", ["a-1", "none"]),
     "silence does not keep others from being asked again": (
         lambda: Plan(named("a"), named("b")), "503, timeout, resumed",
@@ -189,6 +213,9 @@ PLAYS: dict[str, tuple[Callable[[], Plan], str, list[str]]] = {
     ),
     "one that says later than is worth waiting is not asked again": (
         lambda: Plan(named("a")), "503 for 60 s", ["a-1", "none"],
+    ),
+    "nor one of whose credential it says so": (
+        lambda: Plan(named("a")), "429 for 100 s", ["a-1", "none"],
     ),
     "a reload changes nothing": (
         lambda: Plan(named("a"), named("b")), "reload, 503, reload, ok", ["a-1", "b-1"],
@@ -255,15 +282,97 @@ def test_pauses_are_random_and_their_bound_doubles_up_to_the_most(shows: float) 
     assert pauses == pytest.approx([shows * bound for bound in (0.5, 1.0, 2.0, 2.0, 2.0)])
 
 
-def test_a_rest_that_was_asked_for_holds_although_others_failed_since() -> None:
-    """The first says in one second; the second fails without a word; both are of one group."""
-    walk = walked(Plan(named("a"), named("b")), ["503 for 1 s", "503"], shows=0.0)
+@pytest.mark.parametrize("shows", [0.0, 0.25, 0.999])
+@pytest.mark.parametrize("plan", [lambda: Plan(pair()), lambda: Plan(named("a"), named("b"))])
+@pytest.mark.parametrize("said", ["503 for 1 s", "503 for 60 s"])
+def test_of_two_that_failed_the_one_is_asked_again_that_may_be_asked_first(
+    plan: Callable[[], Plan], shows: float, said: str
+) -> None:
+    """One says when it may be asked again; the other, a fall-back or an equal, fails with no word:
+    the request does not wait for the former."""
+    walk = walked(plan(), [said, "503"], shows=shows)
+    second = walk.tries[-1]
     pause = walk.commands[-1]
     assert isinstance(pause, Wait)
+    assert pause.seconds <= 0.25
+    walk.step("resumed")
+    assert walk.tries[-1].choice is second.choice
+
+
+def test_where_all_said_when_the_shortest_rest_is_waited_for() -> None:
+    for first, second, seconds, then in (
+        ("503 for 1 s", "429 for 2 s", 1.0, "a-1"), ("429 for 2 s", "503 for 1 s", 1.0, "b-1"),
+        ("429 for 2 s", "503 for 60 s", 2.0, "a-1"), ("503 for 60 s", "503 for 1 s", 1.0, "b-1"),
+    ):  # fmt: skip
+        walk = walked(Plan(named("a"), named("b")), [first, second], shows=0.25)
+        pause = walk.commands[-1]
+        assert isinstance(pause, Wait)
+        assert pause.seconds == pytest.approx(seconds, abs=0.01)
+        walk.step("resumed")
+        assert told(walk)[-1] == then
+
+
+def test_a_rest_that_was_asked_for_holds_until_its_end() -> None:
+    walk = walked(Plan(named("a")), ["503 for 1 s"], shows=0.0)
     began = walk.now
     walk.step("resumed")
-    assert told(walk)[-1] == "a-1"
     assert walk.now - began >= 0.998
+
+
+@pytest.mark.parametrize("cooling", [3.0, 20.0])
+def test_a_credential_that_rests_for_others_is_asked_again_all_the_same(cooling: float) -> None:
+    """Another request was told 429 of it: this one waits for its end if that is near."""
+    plan = Plan(named("a"))
+    rests = plan.backends[0].credentials[0].cooldown
+    rests.limited(START, cooling, HealthSettings())
+    walk = walked(plan, ["503 for 1 s"])
+    pause = walk.commands[-1]
+    assert isinstance(pause, Wait)
+    assert pause.seconds == pytest.approx(3.0 if cooling == 3.0 else 1.0, abs=0.01)
+    walk.step("resumed")
+    assert told(walk) == ["a-1", "wait", "a-1"]
+
+
+def test_of_two_that_fail_the_one_is_asked_again_whose_credential_does_not_rest() -> None:
+    plan = Plan(named("a"), named("b"))
+    plan.backends[0].credentials[0].cooldown.limited(START, 20.0, HealthSettings())
+    walk = walked(plan, ["503", "503", "resumed"])
+    assert told(walk) == ["b-1", "a-1", "wait", "b-1"]
+
+
+def test_a_try_in_other_words_counts_and_costs_no_retry() -> None:
+    walk = walked(Plan(pair(), rules=ONE_RETRY), ["connected"])
+    walk.machine.repeated()
+    assert walk.machine.count == 2
+    following = walk.machine.failed(walk.now, FAILURES["503"])
+    assert isinstance(following, Try)
+    assert walk.machine.count == 3
+    assert isinstance(walk.machine.failed(walk.now, FAILURES["503"]), GiveUp)
+
+
+@pytest.mark.parametrize("event", ["503", "429", "401", "timeout", "ok", "broken", "first byte"])
+def test_a_quiet_request_says_nothing_of_anybody(event: str) -> None:
+    plan = Plan(named("a", 2), named("b"))
+    walk = Walk(plan, 0.5)
+    walk.machine.quiet = True
+    assert walk.machine.again(Loaded(0.5)).quiet
+    walk.step(event)
+    walk.machine.measure(50.0)
+    walk.machine.gone()
+    for each in plan.backends:
+        health = each.health
+        assert (health.in_flight, health.successes, health.failures) == (0, 0, 0)
+        assert (health.latency, health.throughput) == (0.0, 0.0)
+        assert not any(credential.cooldown.cooled for credential in each.credentials)
+
+
+def test_a_quiet_request_does_not_close_a_breaker() -> None:
+    plan = recovering()
+    walk = Walk(plan, 0.5)
+    walk.machine.quiet = True
+    walk.step("ok")
+    assert plan.backends[0].health.state(walk.now) == "half_open"
+    assert plan.backends[0].health.available(walk.now)
 
 
 def test_what_is_asked_for_under_two_names_at_one_provider_is_two_targets() -> None:

@@ -201,8 +201,9 @@ def test_ends_that_are_told_late_do_not_wipe_the_window() -> None:
 @pytest.mark.parametrize(
     "failure",
     [Failure("limited", 429), Failure("limited", 429, 3.0), Failure("context", 400),
-     Failure("missing", 404), Failure("status", 408), Failure("final", 400), Failure("stale"),
-     Failure("full"), Failure("auth", 401)],
+     Failure("missing", 404), Failure("status", 403), Failure("status", 408),
+     Failure("final", 400), Failure("final", 502), Failure("stale"), Failure("full"),
+     Failure("late"), Failure("unfit"), Failure("auth", 401)],
     ids=lambda failure: f"{failure.kind}-{failure.status}",
 )  # fmt: skip
 def test_what_is_not_the_targets_fault_never_opens_it(failure: Failure) -> None:
@@ -210,7 +211,7 @@ def test_what_is_not_the_targets_fault_never_opens_it(failure: Failure) -> None:
     for call in range(50):
         ask_once(target, failure, START + call / 100)
     assert target.health.state(START + 1.0) == "closed"
-    assert target.health.failures == 0
+    assert (target.health.failures, target.health.successes) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -234,11 +235,28 @@ def ask_once(target: Backend, failure: Failure, now: float) -> None:
     loop.gone()
 
 
-def test_a_429_closes_it_for_the_target_answered() -> None:
+@pytest.mark.parametrize(
+    "failure",
+    [Failure("limited", 429), Failure("status", 400), Failure("status", 413),
+     Failure("context", 400), Failure("missing", 404)],
+    ids=lambda failure: f"{failure.kind}-{failure.status}",
+)  # fmt: skip
+def test_a_refusal_does_not_close_it_and_lets_the_next_find_out(failure: Failure) -> None:
+    """That it can refuse does not say that it can answer."""
     target = backend("a")
     failing(target.health, START, 5)
-    ask_once(target, Failure("limited", 429), START + 15.0)
-    assert target.health.state(START + 16.0) == "closed"
+    ask_once(target, failure, START + 15.0)
+    assert target.health.state(START + 16.0) == "half_open"
+    assert target.health.available(START + 16.0)
+
+
+def test_bad_requests_do_not_hide_that_nothing_else_is_answered() -> None:
+    target = backend("a")
+    for call in range(5):
+        for bad in range(4):
+            ask_once(target, Failure("status", 400), START + call + bad / 10)
+        ask_once(target, Failure("status", 500), START + call + 0.5)
+    assert target.health.state(START + 5.0) == "open"
 
 
 # -- reloads ---------------------------------------------------------------------------------------
@@ -283,6 +301,19 @@ def test_the_average_follows_what_is_measured() -> None:
     for call in range(20):
         succeeding(health, START + call / 100, seconds=0.2)
     assert health.latency == pytest.approx(0.2, abs=0.01)
+
+
+def test_streams_have_an_average_of_their_own() -> None:
+    """Whole answers take as long as they are; what compares targets by it looks at streams."""
+    health = Health(RULES)
+    succeeding(health, START, seconds=8.0)
+    assert (health.latency, health.ttft) == (8.0, 0.0)
+    health.take(START)
+    health.succeed(START, 0.4, START, stream=True)
+    assert health.ttft == 0.4
+    assert 0.4 < health.latency < 8.0
+    succeeding(health, START, 9, seconds=8.0)
+    assert health.ttft == 0.4
 
 
 def test_an_old_average_counts_for_less_and_less() -> None:

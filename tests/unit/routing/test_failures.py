@@ -41,6 +41,12 @@ def stale() -> UpstreamTruncated:
     return error
 
 
+def hurried() -> UpstreamTimeout:
+    error = UpstreamTimeout("m")
+    error.hurried = True
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
@@ -53,7 +59,13 @@ def stale() -> UpstreamTruncated:
         (Overloaded("m", limit="bufferedBodyBytes"), "final"),
         (Overloaded("m"), "final"),
         (answered(UpstreamAuth("m"), 401), "auth"),
-        (answered(UpstreamAuth("m"), 403), "auth"),
+        (answered(UpstreamAuth("m"), 400), "auth"),
+        (answered(UpstreamAuth("m"), 403), "status"),
+        (UpstreamProtocol("m", limit="responseBytes"), "final"),
+        (UpstreamProtocol("m", limit="sseFrameBytes"), "final"),
+        (UpstreamProtocol("m", limit="responseHeadBytes"), "protocol"),
+        (UpstreamProtocol("m", code="empty_summary"), "final"),
+        (hurried(), "late"),
         (UpstreamUnavailable("m"), "final"),
         (InternalError("m"), "final"),
         (BadRequest("m"), "final"),
@@ -94,6 +106,10 @@ def test_what_providers_really_write_has_its_kind() -> None:
     full = b'{"error":{"message":"slow","type":"rate_limit_error"}}'
     assert failure_of(read_error(400, long), NOW).kind == "context"
     assert failure_of(read_error(404, gone), NOW).kind == "missing"
+    for local in (b'{"error":{"message":"m","type":"not_found_error","param":null,"code":null}}',
+                  b'{"object":"error","message":"m","type":"NotFoundError","code":404}',
+                  b'{"error":"model \'m\' not found"}'):  # fmt: skip
+        assert failure_of(read_error(404, local), NOW).kind == "missing"
     assert failure_of(read_error(429, full), NOW).kind == "limited"
     assert failure_of(answered(read_error(401, b"{}"), 401), NOW).kind == "auth"
     assert failure_of(read_error(529, b"<html>"), NOW).status == 529

@@ -190,6 +190,16 @@ def test_the_fastest_and_before_it_the_unknown(sort: str) -> None:
     assert chosen([slow, fast, new], wishes, 20, START + 60.0) == {"new": 20}
 
 
+def test_whole_answers_do_not_make_a_target_slow_to_begin() -> None:
+    """It was asked for long answers in one piece; its streams begin sooner than the other's."""
+    one, other = backend("one", rules=STURDY), backend("other", rules=STURDY)
+    for each, seconds in ((one, 0.2), (other, 0.5)):
+        each.health.take(START)
+        each.health.succeed(START, seconds, START, stream=True)
+    succeeding(one.health, START, 20, seconds=30.0)
+    assert chosen([one, other], Wishes(sort="ttft"), 20) == {"one": 20}
+
+
 def test_one_that_tells_no_usage_is_not_new_for_ever() -> None:
     mute, told = backend("mute"), backend("told")
     for each in (mute, told):

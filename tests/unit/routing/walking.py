@@ -22,6 +22,7 @@ FAILURES: dict[str, Failure] = {
     "connect": Failure("connect"),
     "stale": Failure("stale"),
     "timeout": Failure("timeout"),
+    "late": Failure("late"),
     "truncated": Failure("truncated"),
     "protocol": Failure("protocol"),
     "full": Failure("full"),
@@ -36,6 +37,7 @@ FAILURES: dict[str, Failure] = {
     "401": Failure("auth", 401),
     "too long": Failure("context", 400),
     "no such model": Failure("missing", 404),
+    "unfit": Failure("unfit"),
     "final": Failure("final", 400),
 }
 HAPPENINGS = (
@@ -97,7 +99,8 @@ class Walk:
         self.tries: list[Try] = []
         self.commands: list[Command] = []
         self.paid = 0
-        self.free = 0
+        self.free = self.fresh = 0
+        self.asked_before: set[Any] = set()
         self.repeated = self.moved = False
         self.barred = False  # there must be no further try
         self.paused = True
@@ -195,7 +198,8 @@ class Walk:
         if isinstance(command, Wait):
             assert self.now + command.seconds < DEADLINE
             assert 0.0 <= command.seconds <= self.plan.rules.max_backoff
-            self.paid += 1
+            self.paid += 1  # whoever is asked then has failed this request
+            self.asked_before.update(_place(each) for each in self.tries)
             return
         if failure is not None:
             self._why(command, failure)
@@ -214,8 +218,10 @@ class Walk:
         if failure.kind == "context":
             self.moved = True
             self.free += 1
-        else:
+        elif _place(command) in self.asked_before:
             self.paid += 1
+        else:
+            self.fresh += 1
         if command.choice.backend is last.choice.backend:
             assert command.credential is not last.credential, "not twice without a pause"
 
@@ -252,6 +258,10 @@ class Walk:
         ])  # fmt: skip
 
 
+def _place(asked: Try) -> tuple[Backend, str]:
+    return asked.choice.backend, asked.choice.asked
+
+
 def _frozen(thing: Any) -> Any:
     if isinstance(thing, float | int | str | None):
         return thing
@@ -272,12 +282,17 @@ def _frozen(thing: Any) -> Any:
         return (thing.choice.backend.name, thing.choice.asked, thing.credential.target)
     if isinstance(thing, Attempts):
         return (
-            thing.phase, thing.count, thing._free, thing._stale, thing._pauses, thing._began,
-            len(thing._models), len(thing._on_context),
+            thing.phase, thing.count, thing._free, thing._stale, getattr(thing, "_pauses", 0),
+            getattr(thing, "_began", 0.0),
+            len(thing._models), len(thing._on_context), thing.quiet,
             tuple(each.backend.name for tier in thing._tiers for each in tier),
-            _frozen(thing.current), _frozen(thing._next),
+            _frozen(thing.current), _frozen(getattr(thing, "_next", None)),
+            frozenset((place.name, asked) for place, asked in getattr(thing, "_failed", ())),
+            frozenset((key.target, at) for key, at in getattr(thing, "_limits", {}).items()),
             frozenset((place.name, asked) for place, asked in thing._tried),
-            frozenset((at[0].name, at[1], until) for at, until in (thing._rests or {}).items()),
+            frozenset(
+                (at[0].name, at[1], until) for at, until in getattr(thing, "_rests", {}).items()
+            ),
             frozenset(each.target for each in thing._used),
         )  # fmt: skip
     if isinstance(thing, Purse):

@@ -36,7 +36,8 @@ def opening(frame: bytes) -> Sight:
     try:
         return _chunk(_decode(data), frame)
     except UNREADABLE:  # [DONE], too
-        return "content"
+        failed = frame.startswith(b"event: error") or data.startswith(b'{"error"')
+        return "error" if failed else "content"
 
 
 def _chunk(chunk: dict[str, Raw], frame: bytes) -> Sight:
