@@ -73,7 +73,7 @@ class Timeout(Block, frozen=True):
         about("(Portico) Sent, to the first byte. Default: config.deadlines.firstByte."),
     ] = None
     first_token_timeout: Annotated[
-        Seconds | None, about("(Portico) Sent, to the first event that says something.")
+        Seconds | None, about("(Portico) Start, to the first event that says something.")
     ] = None
     idle_timeout: Annotated[
         Seconds | None, about("(Portico) Between two reads. Default: config.deadlines.idle.")

@@ -144,7 +144,8 @@ class RetrySettings(Struct, frozen=True, kw_only=True):
 class TimeoutSettings(Struct, frozen=True, kw_only=True):
     """Deadlines in seconds; None: those of `Settings.deadlines`. `request` is for everything,
     retries and pauses included; `attempt` for one try, from its start to its last byte;
-    `first_byte` and `first_token` from the moment it was sent; `idle` between two reads."""
+    `first_byte` from the moment it was sent, `first_token` from its start; `idle` between two
+    reads."""
 
     request: float | None = None
     attempt: float | None = None

@@ -284,12 +284,18 @@ def _finish(call: Call, machine: Attempts) -> None:
     finished = outcome.upstream_finished or monotonic()
     stream = outcome.stream
     said = outcome.upstream_spoke if stream else finished
-    health = machine.current.choice.backend.health if machine.current is not None else None
-    rested = health is not None and health.opened > 0 and health.state(finished) != "closed"
+    current = machine.current
+    rested = current is not None and _rests(current, finished)
     machine.finished(finished, said - started if said else 0.0, "", stream)
-    if rested and health is not None and health.state(finished) == "closed":
-        log.info("%s at %s answers again", call.outcome.alias, outcome.provider)
+    if rested and current is not None and not _rests(current, finished):
+        log.warning("%s at %s answers again", current.choice.backend.name, outcome.provider)
     usage = outcome.usage
     spent = finished - (said if stream else started)
     if usage is not None and spent > 0.0 and machine.measured:
         machine.measure((usage.output_text + usage.reasoning) / spent)
+
+
+def _rests(current: Try, now: float) -> bool:
+    """Whether its target is left alone, or one request finds out."""
+    health = current.choice.backend.health
+    return health.opened > 0 and health.state(now) != "closed"

@@ -53,7 +53,7 @@ async def send(
         machine.connected()
     allowed = first_byte = patience.first_byte
     if outcome.stream and patience.first_token < first_byte:
-        allowed = first_byte = patience.first_token
+        allowed = first_byte = patience.first_token - (monotonic() - now)  # of the whole attempt
     said = call.first_bytes
     if said is not None:
         first_byte = min(said.get(target.label.casefold(), said.get(EVERY, allowed)), allowed)
