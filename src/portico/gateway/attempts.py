@@ -68,7 +68,10 @@ def serve(
     machine = Attempts(
         decided, entry.retry, entry.budget, deadline, RANDOM, entry.wishes, (), entry.larger
     )
-    first = _begin(gateway, call, request, dialect, ask, machine, once, now)
+    only = entry.only
+    if only is not None and not only.choice.backend.health.available(now):
+        only = None
+    first = _begin(gateway, call, request, dialect, ask, machine, once, now, only)
     return drive(gateway, call, request, reply, dialect, ask, machine, first, once)
 
 
@@ -96,6 +99,7 @@ def _begin(
     machine: Attempts,
     once: Once,
     now: float,
+    at: Try | None = None,
 ) -> Try:
     """Have the machine begin. Raises `PorticoError` where nobody may be asked."""
     if call.caller is not None and call.caller.allowed_models is not None:
@@ -106,7 +110,7 @@ def _begin(
     call.pristine = pristine(ask)
     if call.entry is not None and call.entry.mirror is not None:
         gateway.mirrors.consider(gateway, call, request, dialect, ask, once)
-    command = machine.begin(now)
+    command = machine.begin(now, at)
     if type(command) is not Try:
         raise nobody(command)
     return command
@@ -289,6 +293,8 @@ def _finish(call: Call, machine: Attempts) -> None:
     machine.finished(finished, said - started if said else 0.0, "", stream)
     if rested and current is not None and not _rests(current, finished):
         log.warning("%s at %s answers again", current.choice.backend.name, outcome.provider)
+    if call.entry is not None and call.entry.single:
+        return
     usage = outcome.usage
     spent = finished - (said if stream else started)
     if usage is not None and spent > 0.0 and machine.measured:

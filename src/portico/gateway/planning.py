@@ -17,6 +17,7 @@ from portico.config.settings import (
 from portico.gateway.assembly import Targets
 from portico.gateway.target import Patience, Target
 from portico.model.targets import CredentialView, TargetView
+from portico.routing.attempts import Try
 from portico.routing.budget import RetryBudget
 from portico.routing.expressions import CelMatcher
 from portico.routing.matching import Facts, compile_condition
@@ -41,12 +42,12 @@ class Entry:
     `mirror` are its rules; `budget` its retries; `patience` its own deadlines, by target, where it
     has any. `on_context` is what to ask when a conversation is too long. `decided` are the targets
     where they do not depend on the request, and `larger` those for a conversation that is too long
-    for them; `single`: there is but one.
+    for them; `single`: there is but one, and `only` is to ask it.
     """
 
     __slots__ = (
         "backends", "budget", "decided", "larger", "mirror", "mirrored_as", "name", "node",
-        "on_context", "patience", "public", "retry", "share", "single", "sort", "target",
+        "on_context", "only", "patience", "public", "retry", "share", "single", "sort", "target",
         "timeout", "wishes",
     )  # fmt: skip
 
@@ -71,6 +72,9 @@ class Entry:
         self.budget = budget
         self.single = len(backends) == 1 and len(backends[0].credentials) == 1
         self.decided: Tiers | None = node.fixed if sort != "cost" else None
+        self.only: Try | None = None
+        if self.single and self.decided:
+            self.only = Try(self.decided[0][0], backends[0].credentials[0])
         self.wishes = Wishes(sort=sort)
         self.on_context: Node | None = None
         self.larger: Tiers = ()

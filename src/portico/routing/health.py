@@ -124,7 +124,8 @@ class Health:
         self._calls[self._bucket % BUCKETS] += 1
         self.successes += 1
         self._row = 0
-        self.well += 0.1 * (1.0 - self.well)
+        if self.well != 1.0:
+            self.well = well if (well := self.well + 0.1 * (1.0 - self.well)) < 0.999 else 1.0
         if self._open_until != 0.0:
             self._open_until = self._probe_at = 0.0
             self.well = 1.0
