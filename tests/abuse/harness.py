@@ -180,8 +180,8 @@ class Stage:
     async def start(cls, folder: Path) -> "Stage":
         """Start everything, and let every lane work once."""
         self = cls(folder)
-        self.provider = await Provider.start()  # type: ignore[assignment]
-        self.canary = await Provider.start()  # type: ignore[assignment]
+        self.provider = await Provider.start()
+        self.canary = await Provider.start()
         self.proxy = await TcpProxy.start(self.provider.port)
         self._refusing.bind(("127.0.0.1", 0))  # without listening: connecting is refused
         self.gateway = await Process.start(folder, self.document())

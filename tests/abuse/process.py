@@ -121,11 +121,11 @@ class Process:
 
     def fds(self) -> int:
         """Open file descriptors."""
-        return len(os.listdir(f"/proc/{self.pid}/fd"))  # noqa: PTH208
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
 
     def threads(self) -> int:
         """Threads."""
-        return len(os.listdir(f"/proc/{self.pid}/task"))  # noqa: PTH208
+        return sum(1 for _ in Path(f"/proc/{self.pid}/task").iterdir())
 
     def connections_to(self, port: int) -> int:
         """Connections to a port of this machine that are open on its side."""

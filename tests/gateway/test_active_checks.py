@@ -29,7 +29,7 @@ NOWHERE = "http://127.0.0.1:9"
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(checks, "_RANDOM", type("Zero", (), {"random": lambda self: 0.0})())
+    monkeypatch.setattr(checks, "RANDOM", type("Zero", (), {"random": lambda self: 0.0})())
 
 
 async def _start(launch: Launch, url: str, rules: HealthSettings) -> tuple[Gateway, Health]:

@@ -17,6 +17,7 @@ import contextlib
 import ssl
 import time
 from collections.abc import Callable
+from typing import Self
 
 from tests.support.steps import (
     LAST_CHUNK,
@@ -84,7 +85,7 @@ class ScriptedUpstream:
         default: Script | None = None,
         host: str = "127.0.0.1",
         tls: ssl.SSLContext | None = None,
-    ) -> "ScriptedUpstream":
+    ) -> Self:
         """Listen on a free port."""
         self = cls(*scripts, default=default)
         self._server = await asyncio.start_server(self._accept, host, 0, ssl=tls)

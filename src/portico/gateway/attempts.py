@@ -62,7 +62,7 @@ def serve(
         decided is None
         or not ask.fields.keys().isdisjoint(CONTROL_FIELDS)
         or not request.headers.keys().isdisjoint(CONTROL_HEADERS)
-        or not (entry.single or not (call.provider or goes_on(ask)))
+        or (not entry.single and (call.provider or goes_on(ask)))
     ):
         return _planned(gateway, call, request, reply, dialect, ask, once)
     machine = Attempts(

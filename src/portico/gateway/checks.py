@@ -8,11 +8,11 @@ which the next request finds out. While requests come, no check is needed.
 
 import asyncio
 import logging
-from random import Random
 from time import monotonic
 
 from portico.config.settings import ActiveCheck
 from portico.errors import PorticoError, forget_frames
+from portico.gateway.planned import RANDOM
 from portico.gateway.snapshot import Snapshot
 from portico.gateway.target import Target
 from portico.http.client import HttpClient
@@ -25,7 +25,6 @@ LOOK_SECONDS = 0.5
 """How often it is looked whether a check is due."""
 MOST_AT_ONCE = 16
 _MOST_BYTES = 8 * MIB
-_RANDOM = Random()  # noqa: S311 - so that replicas do not all ask at the same moment
 
 
 class Checks:
@@ -75,17 +74,15 @@ class Checks:
                 continue
             key = backend.key
             at = self._due.get(key)
-            if at is None:  # the first one soon, but not those of all targets at once
-                at = now + _RANDOM.random() * min(rules.interval, 1.0)
+            # Chance keeps the checks of all targets, and of all replicas, from coming at once.
+            if at is None:
+                at = now + RANDOM.random() * min(rules.interval, 1.0)
             elif at <= now and key not in self._running and len(self._running) < MOST_AT_ONCE:
-                at = now + rules.interval * (0.9 + 0.2 * _RANDOM.random())
-                due[key] = at
+                at = now + rules.interval * (0.9 + 0.2 * RANDOM.random())
                 calls = backend.health.successes + backend.health.failures
-                if self._seen.get(key, 0) != calls:  # somebody asked since the last time
-                    self._seen[key] = calls
-                    continue
-                task = asyncio.ensure_future(self._check(backend, rules))
-                self._running[key] = task
+                if self._seen.get(key, 0) == calls:
+                    self._running[key] = asyncio.ensure_future(self._check(backend, rules))
+                self._seen[key] = calls  # if it was another, somebody asked since the last time
             due[key] = at
         self._due = due
         self._seen = {key: calls for key, calls in self._seen.items() if key in due}

@@ -43,10 +43,9 @@ def entry_of(
 ) -> tuple[Entry, str, str]:
     """The entry for a model name; the name behind an alias or a `provider/`; that provider, or
     nothing. One 404 for what there is not and what the caller may not use."""
-    name = written
+    alias = route.aliases.find(written) if route.aliases is not None else None
+    name = alias or written
     provider = ""
-    if route.aliases is not None:
-        name = route.aliases.find(written) or written
     entry = route.models.find(name)
     if "/" in name and (entry is None or entry.name == "*"):  # nothing more specific has it
         label, _, model = name.partition("/")
@@ -55,8 +54,7 @@ def entry_of(
         if found is not None:
             entry, name, provider = found, model, label.casefold()
     # What the operator wrote may be an internal name, what the caller writes may not.
-    aliased = route.aliases is not None and route.aliases.find(written) is not None
-    if entry is None or not (entry.public or aliased) or (
+    if entry is None or not (entry.public or alias) or (
         call.caller is not None and not call.caller.may_use(written)
     ):  # fmt: skip
         raise NotFound(

@@ -24,7 +24,7 @@ from portico.gateway.attempts import once_more
 from portico.gateway.call import Call
 from portico.gateway.exchange import check_coding, release, send
 from portico.gateway.losses import losses_header, refuse_losses
-from portico.gateway.peek import Peek, first_token_by
+from portico.gateway.peek import REDACTED, Peek, first_token_by
 from portico.gateway.relay import BodyGather, BodyRelay, StreamRelay, too_large
 from portico.gateway.shaping import instructions_told, undo
 from portico.gateway.snapshot import Target
@@ -301,7 +301,7 @@ def _check_error(call: Call, dialect: Dialect, target: Target, body: bytes) -> b
         target.kind, target.origin, target.quirks, call.outcome.upstream_model
     )
     if target.secret:
-        body = body.replace(target.secret, b"[redacted]")
+        body = body.replace(target.secret, REDACTED)
     try:
         events = uplink.side.read(body, upstream)
     except UpstreamFault as error:
@@ -326,7 +326,7 @@ def _provider_error(
     if len(body) > call.snapshot.limits.error_body_bytes:
         body = b""
     if secret:
-        body = body.replace(secret, b"[redacted]")
+        body = body.replace(secret, REDACTED)
     retry_after = connection.headers.get(b"retry-after")
     error: PorticoError
     if status in (401, 403):

@@ -135,7 +135,7 @@ class Target:
         "families", "fetch_remote_content", "first_byte", "first_token", "heads", "host",
         "id_prefix", "idle", "kind", "label", "model", "models_head", "on_loss", "origin", "place",
         "pool", "preferred", "quirks", "request_rules", "response_rules", "secret", "semconv",
-        "shaper", "state", "strip_prefix", "timeouts", "ways",
+        "shaper", "state", "strip_prefix", "ways",
     )  # fmt: skip
 
     def __init__(
@@ -194,7 +194,6 @@ class Target:
         self.authorize = authorize
         self.state: StateMode = state
         self.context_window = context_window
-        self.timeouts = timeouts
         self.connect = timeouts.connect or deadlines.connect
         self.first_byte = timeouts.first_byte or deadlines.first_byte
         self.first_token = timeouts.first_token or inf

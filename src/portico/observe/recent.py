@@ -134,16 +134,15 @@ class Recent:
         for outcome in finished:
             # Of an answer that went well only two names are of any length: the upstream's name of
             # the model is the operator's, or follows from the caller's.
-            if (
+            long = (
                 outcome.verdict != "ok"
                 or outcome.losses
                 or outcome.failed
                 or outcome.user
                 or outcome.tags
                 or len(outcome.request_model) + len(outcome.response_model) > _LONG
-            ):
-                outcome = self._cut(outcome)  # noqa: PLW2901 - the log's is left alone
-            kept.append(outcome)
+            )
+            kept.append(self._cut(outcome) if long else outcome)
 
     def rows(self, query: RequestQuery) -> list[RequestRow]:
         """Those that match, newest first."""
